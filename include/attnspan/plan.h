@@ -1,0 +1,150 @@
+/* attnspan/plan.h: exact multi-head attention over the ranks of a communicator.
+ *
+ * Simple: one layer, x → y.
+ *
+ *     attn_problem problem = {.batch = 1, .length = n, .kv_length = n, .heads = 8,
+ *                             .kv_heads = 2, .key_dim = 64, .value_dim = 64,
+ *                             .model_dim = 512, .mask = ATTN_MASK_CAUSAL};
+ *     attn_options options = {0};                       // everything auto
+ *     attn_plan *plan;
+ *     attn_error error;
+ *
+ *     if (attn_plan_create(comm, &problem, &options, &plan, &error) != ATTN_OK) …
+ *     attn_rows rows = attn_plan_query_rows(plan);      // rows of x and y held here
+ *     … fill x [batch][rows.count][model_dim] …
+ *     attn_execute_layer(plan, &weights, x, y, NULL);   // as often as wanted
+ *     attn_plan_destroy(plan);
+ *
+ * Attention alone (model_dim = 0): attn_execute(plan, q, k, v, out, lse).
+ *
+ * Whatever can fail happens in attn_plan_create: it chooses the mesh and the
+ * kernel, splits communicators, cuts messages and allocates. Execution only
+ * computes and sends. The result's bits depend on the problem and the kernel, not
+ * on the number of ranks, the mesh, the circulation or the threads.
+ *
+ * Arrays are fp32, C order and contiguous. Sizes are counted in elements.
+ */
+#ifndef ATTNSPAN_PLAN_H
+#define ATTNSPAN_PLAN_H
+
+#include <mpi.h>
+#include <stdint.h>
+
+#include "attnspan/kernels.h"
+#include "attnspan/status.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+enum { ATTN_PLAN_AUTO = 0 };
+
+/* What to compute. All ranks pass the same. */
+typedef struct attn_problem {
+    int64_t batch;     /* B >= 1 */
+    int64_t length;    /* N >= 1, queries */
+    int64_t kv_length; /* N_kv >= 1, keys; equal to N when model_dim > 0 */
+    int64_t heads;     /* H >= 1 */
+    int64_t kv_heads;  /* H_kv >= 1, divides H */
+    int32_t key_dim;   /* d_k >= 1 */
+    int32_t value_dim; /* d_v >= 1 */
+    int64_t model_dim; /* d_model, or 0: q, k, v are given and there are no projections */
+    float scale;       /* of the scores, > 0; 0: 1 / sqrt(d_k) */
+    attn_mask_kind mask;
+} attn_problem;
+
+/* How to compute it. {0} leaves everything to the library. All ranks pass the
+ * same, but for the callback. */
+typedef struct attn_options {
+    int64_t mesh_heads;     /* P_h, or ATTN_PLAN_AUTO */
+    int64_t mesh_sequence;  /* P_s, or ATTN_PLAN_AUTO */
+    const char *circulate;  /* "ring", "gather", or NULL */
+    const char *kernel;     /* "generic", or NULL: the fastest that all ranks run */
+    int32_t threads;        /* OpenMP threads of a rank, or ATTN_PLAN_AUTO */
+    int with_lse;           /* nonzero: executions may ask for lse */
+    double memory_fraction; /* of a node's available memory that the plan may take; 0: 0.95 */
+
+    /* Called by the calling thread now and then during attention with the share of
+     * this rank's work that is done, 0 … 1. NULL: never. */
+    void (*on_progress)(void *context, double done);
+    void *progress_context;
+} attn_options;
+
+/* The projections, y = x Wᵀ + b as torch.nn.Linear has it: weights are
+ * [out][in], biases [out] or NULL. Borrowed during an execution; the same on all ranks. */
+typedef struct attn_weights {
+    const float *query, *query_bias;   /* [H · d_k][d_model] */
+    const float *key, *key_bias;       /* [H_kv · d_k][d_model] */
+    const float *value, *value_bias;   /* [H_kv · d_v][d_model] */
+    const float *output, *output_bias; /* [d_model][H · d_v] */
+} attn_weights;
+
+/* Rows [first, first + count) of a sequence. */
+typedef struct attn_rows {
+    int64_t first, count;
+} attn_rows;
+
+/* What the last execution took on this rank. */
+typedef struct attn_stats {
+    double project_sec;  /* x → q, k, v; with q, k, v given: their rearrangement */
+    double exchange_sec; /* rows ↔ heads, both ways */
+    double attend_sec;   /* packing, circulation, kernels, merging */
+    double output_sec;   /* W^O; with q, k, v given: the rearrangement of out */
+    int64_t sent_bytes;  /* to other ranks */
+} attn_stats;
+
+/* What was planned. Strings have static storage. */
+typedef struct attn_plan_info {
+    int32_t mesh_heads, mesh_sequence; /* P_h, P_s */
+    int32_t member, shard;             /* this rank's place */
+    int32_t nodes;
+    int32_t threads;
+    float scale; /* of the scores */
+    const char *circulate, *layout, *kernel;
+    int64_t first_head, head_count;       /* query heads computed here */
+    int64_t first_kv_head, kv_head_count; /* kv heads needed for them */
+    attn_rows shard_queries, shard_keys;  /* rows of this rank's shard */
+    int64_t bytes;                        /* that this rank's plan and the caller's arrays take */
+    double flops; /* of all ranks: 2 (d_k + d_v) per unmasked pair, head and batch item */
+} attn_plan_info;
+
+typedef struct attn_plan attn_plan;
+
+/* Makes a plan on a duplicate of `comm`. Collective; all ranks return the same
+ * status and message.
+ *  ATTN_ERR_CONFIG   a size is out of range or a choice does not fit the ranks
+ *  ATTN_ERR_MEMORY   the plan does not fit in the memory of a node, or an allocation failed
+ * After a failure *plan is NULL. */
+attn_status attn_plan_create(MPI_Comm comm, const attn_problem *problem,
+                             const attn_options *options, attn_plan **plan, attn_error *error);
+
+/* Rows of x, q, y and out, and rows of k and v, that this rank passes and
+ * receives. Equal when model_dim > 0. Not collective. */
+attn_rows attn_plan_query_rows(const attn_plan *plan);
+attn_rows attn_plan_key_rows(const attn_plan *plan);
+
+/* Not collective. */
+void attn_plan_get_info(const attn_plan *plan, attn_plan_info *info);
+
+/* One layer: x [B][rows][d_model] → y of the same shape, and lse [B][H][rows] =
+ * log Σ exp of the scaled scores unless it is NULL. x and y must not overlap.
+ * Needs model_dim > 0. Collective. */
+void attn_execute_layer(attn_plan *plan, const attn_weights *weights, const float *x, float *y,
+                        float *lse);
+
+/* Attention alone: q [B][H][query rows][d_k], k [B][H_kv][key rows][d_k],
+ * v [B][H_kv][key rows][d_v] → out [B][H][query rows][d_v] and lse [B][H][query
+ * rows] unless it is NULL. Needs model_dim = 0. Collective. */
+void attn_execute(attn_plan *plan, const float *q, const float *k, const float *v, float *out,
+                  float *lse);
+
+/* Not collective. */
+attn_stats attn_plan_stats(const attn_plan *plan);
+
+/* Collective; NULL is legal. */
+void attn_plan_destroy(attn_plan *plan);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,10 @@
+/* kernels_internal.h: what the files of kernels/ share. */
+#ifndef ATTN_KERNELS_INTERNAL_H
+#define ATTN_KERNELS_INTERNAL_H
+
+#include "attnspan/kernels.h"
+
+/* One a file attention_<name>.c; dispatch.c lists them. */
+extern const attn_kernel attn_kernel_generic;
+
+#endif

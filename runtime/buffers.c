@@ -1,0 +1,59 @@
+#include "buffers.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+
+static int64_t saturating_multiply(int64_t a, int64_t b) {
+    return b != 0 && a > INT64_MAX / b ? INT64_MAX : a * b;
+}
+
+static int64_t saturating_add(int64_t a, int64_t b) {
+    return a > INT64_MAX - b ? INT64_MAX : a + b;
+}
+
+int64_t attn_elems(int64_t a, int64_t b, int64_t c) {
+    return saturating_multiply(saturating_multiply(a, b), c);
+}
+
+static int grow(attn_buffers *buffers) {
+    int32_t capacity = buffers->capacity == 0 ? 16 : buffers->capacity * 2;
+    attn_buffer *entries = realloc(buffers->entries, (size_t)capacity * sizeof *entries);
+
+    if (entries == NULL) return 0;
+    buffers->entries = entries;
+    buffers->capacity = capacity;
+    return 1;
+}
+
+void attn_buffers_reserve(attn_buffers *buffers, int64_t elems, float **where) {
+    buffers->bytes =
+        saturating_add(buffers->bytes, saturating_multiply(elems, (int64_t)sizeof(float)));
+    if (where == NULL) return;
+    *where = NULL;
+    if (buffers->count == buffers->capacity && !grow(buffers)) {
+        buffers->out_of_memory = 1;
+        return;
+    }
+    buffers->entries[buffers->count++] = (attn_buffer){.where = where, .elems = elems};
+}
+
+attn_status attn_buffers_allocate(attn_buffers *buffers, attn_error *error) {
+    for (int32_t i = 0; i < buffers->count && !buffers->out_of_memory; i++) {
+        attn_buffer *entry = &buffers->entries[i];
+
+        entry->memory = attn_alloc((size_t)entry->elems, sizeof(float));
+        *entry->where = entry->memory;
+        if (entry->memory == NULL) buffers->out_of_memory = 1;
+    }
+    if (buffers->out_of_memory)
+        return attn_fail(error, ATTN_ERR_MEMORY,
+                         "cannot allocate the %" PRId64 " bytes of this rank's buffers",
+                         buffers->bytes);
+    return attn_ok(error);
+}
+
+void attn_buffers_free(attn_buffers *buffers) {
+    for (int32_t i = 0; i < buffers->count; i++) free(buffers->entries[i].memory);
+    free(buffers->entries);
+    *buffers = (attn_buffers){0};
+}

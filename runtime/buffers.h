@@ -1,0 +1,39 @@
+/* buffers.h: a plan's memory: first counted, then checked, then allocated at once.
+ *
+ * Modules reserve what they need while planning; nothing is allocated until the
+ * plan knows that the whole fits. Not collective.
+ */
+#ifndef ATTN_RUNTIME_BUFFERS_H
+#define ATTN_RUNTIME_BUFFERS_H
+
+#include <stdint.h>
+
+#include "status.h"
+
+typedef struct attn_buffer {
+    float **where; /* borrowed: the field that gets the address; NULL: the caller's memory */
+    int64_t elems;
+    float *memory; /* owned */
+} attn_buffer;
+
+typedef struct attn_buffers {
+    attn_buffer *entries; /* owned */
+    int32_t count, capacity;
+    int64_t bytes;     /* of all entries; saturates at INT64_MAX */
+    int out_of_memory; /* the list itself could not grow */
+} attn_buffers;
+
+/* a × b × c elements, saturating at INT64_MAX; all >= 0. */
+int64_t attn_elems(int64_t a, int64_t b, int64_t c);
+
+/* Asks for `elems` floats, 64-byte aligned, whose address *where will get. With
+ * `where` NULL they are only counted: arrays that the caller brings. */
+void attn_buffers_reserve(attn_buffers *buffers, int64_t elems, float **where);
+
+/* Allocates all that was reserved. ATTN_ERR_MEMORY. */
+attn_status attn_buffers_allocate(attn_buffers *buffers, attn_error *error);
+
+/* Frees everything; a zeroed list is legal. */
+void attn_buffers_free(attn_buffers *buffers);
+
+#endif

@@ -1,0 +1,126 @@
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "agree.h"
+#include "cmdline.h"
+#include "job.h"
+#include "mesh.h"
+#include "partition.h"
+
+/* Reads all elements, dealt among the ranks, so that NaN and infinities are found.
+ * Collective; agreed on at the boundary "load". */
+static attn_status scan_tensor(MPI_Comm comm, const attn_tensor *tensor, attn_error *error) {
+    enum { PIECE_ELEMS = 1 << 20 };
+    attn_tensor_reader *reader = NULL;
+    float *piece = attn_alloc(PIECE_ELEMS, sizeof *piece);
+    attn_range own;
+    int rank, ranks;
+
+    ATTN_MPI(MPI_Comm_rank(comm, &rank));
+    ATTN_MPI(MPI_Comm_size(comm, &ranks));
+    attn_ok(error);
+    if (piece == NULL) attn_fail(error, ATTN_ERR_MEMORY, "out of memory");
+    if (attn_agree(comm, "load", error) == ATTN_OK &&
+        attn_tensor_reader_open(comm, tensor, &reader, error) == ATTN_OK) {
+        own = attn_deal(attn_tensor_elems(tensor), ranks, rank);
+        for (int64_t at = own.first; at < own.last && error->status == ATTN_OK; at += PIECE_ELEMS)
+            attn_tensor_reader_read(reader, at,
+                                    own.last - at < PIECE_ELEMS ? own.last - at : PIECE_ELEMS,
+                                    piece, error);
+        attn_agree(comm, "load", error);
+    }
+    attn_tensor_reader_close(reader);
+    free(piece);
+    return error->status;
+}
+
+static attn_status scan_inputs(MPI_Comm comm, const attn_inputs *inputs, attn_error *error) {
+    attn_ok(error);
+    if (inputs->synthetic) return ATTN_OK;
+    if (inputs->form == ATTN_INPUT_QKV) {
+        if (scan_tensor(comm, &inputs->q, error) == ATTN_OK &&
+            scan_tensor(comm, &inputs->k, error) == ATTN_OK)
+            scan_tensor(comm, &inputs->v, error);
+        return error->status;
+    }
+    if (scan_tensor(comm, &inputs->x, error) != ATTN_OK) return error->status;
+    for (int i = 0; i < ATTN_PROJECTIONS && error->status == ATTN_OK; i++) {
+        const attn_weight_part *part = &inputs->weights.parts[i];
+        if (scan_tensor(comm, &part->weight, error) == ATTN_OK && part->has_bias)
+            scan_tensor(comm, &part->bias, error);
+    }
+    return error->status;
+}
+
+/* Started alone, a check is for the ranks that the config's mesh names; started by mpirun,
+ * for the ranks there are. */
+static int64_t ranks_meant(const attn_job *job) {
+    int64_t members = job->config.parallel.heads, shards = job->config.parallel.sequence;
+
+    if (job->ranks > 1) return job->ranks;
+    return (members == ATTN_AUTO ? 1 : members) * (shards == ATTN_AUTO ? 1 : shards);
+}
+
+static attn_status check_mesh(const attn_job *job, int64_t ranks, int64_t *members, int64_t *shards,
+                              attn_error *error) {
+    attn_error reason;
+
+    *members =
+        job->config.parallel.heads == ATTN_AUTO ? ATTN_PLAN_AUTO : job->config.parallel.heads;
+    *shards =
+        job->config.parallel.sequence == ATTN_AUTO ? ATTN_PLAN_AUTO : job->config.parallel.sequence;
+    if (attn_mesh_choose(&job->inputs.problem, ranks, members, shards, &reason) == ATTN_OK)
+        return attn_ok(error);
+    return attn_config_fail(&job->config, "parallel", error, reason.status, "%s", reason.message);
+}
+
+/* A plan on the very ranks finds all that only a plan can; without them the mesh alone is
+ * checked. */
+static attn_status check_plan(attn_job *job, int64_t *members, int64_t *shards, attn_error *error) {
+    attn_options none = {0};
+    int64_t ranks = ranks_meant(job);
+
+    if (ranks != job->ranks) {
+        if (attn_inputs_describe(job->comm, &job->config, &job->inputs, error) != ATTN_OK)
+            return error->status;
+        return check_mesh(job, ranks, members, shards, error);
+    }
+    if (attn_job_plan(job, &none, error) != ATTN_OK) return error->status;
+    *members = job->info.mesh_heads;
+    *shards = job->info.mesh_sequence;
+    return attn_ok(error);
+}
+
+attn_status attn_cmd_check(MPI_Comm comm, const attn_cmdline *cmdline, attn_error *error) {
+    attn_job *job = calloc(1, sizeof *job);
+    int64_t members, shards;
+
+    attn_ok(error);
+    if (job == NULL) attn_fail(error, ATTN_ERR_MEMORY, "out of memory");
+    if (attn_agree(comm, "job", error) != ATTN_OK) goto cleanup;
+    job->comm = comm;
+    ATTN_MPI(MPI_Comm_rank(comm, &job->rank));
+    ATTN_MPI(MPI_Comm_size(comm, &job->ranks));
+    if (attn_job_configure(job, cmdline, error) != ATTN_OK ||
+        check_plan(job, &members, &shards, error) != ATTN_OK ||
+        scan_inputs(comm, &job->inputs, error) != ATTN_OK ||
+        attn_job_begin_outputs(job, error) != ATTN_OK)
+        goto cleanup;
+    if (job->rank == 0) {
+        const attn_problem *problem = &job->inputs.problem;
+        printf("%s: fine for mpirun -n %" PRId64 " (%" PRId64 " head groups x %" PRId64
+               " sequence shards)\n"
+               "N %" PRId64 ", N_kv %" PRId64 ", B %" PRId64 ", H %" PRId64 ", H_kv %" PRId64
+               ", d_k %d, d_v %d, d_model %" PRId64 "; all inputs are finite\n",
+               job->config.file, members * shards, members, shards, problem->length,
+               problem->kv_length, problem->batch, problem->heads, problem->kv_heads,
+               problem->key_dim, problem->value_dim, problem->model_dim);
+    }
+
+cleanup:
+    if (job != NULL) attn_job_destroy(job);
+    free(job);
+    return error->status;
+}

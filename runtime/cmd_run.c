@@ -1,0 +1,117 @@
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "agree.h"
+#include "cmdline.h"
+#include "file.h"
+#include "job.h"
+#include "progress.h"
+#include "report.h"
+#include "verify.h"
+
+/* Seconds since *clock, which restarts. */
+static double lap(double *clock) {
+    double before = *clock;
+
+    *clock = MPI_Wtime();
+    return *clock - before;
+}
+
+static void execute(attn_job *job) {
+    if (job->inputs.form == ATTN_INPUT_LAYER)
+        attn_execute_layer(job->plan, &job->weights.weights, job->x, job->y, job->lse);
+    else
+        attn_execute(job->plan, job->q, job->k, job->v, job->y, job->lse);
+}
+
+/* Loads, computes, verifies and writes; fills in this rank's seconds. Verification
+ * is not part of any phase, nor of the total. */
+static attn_status compute(attn_job *job, double seconds[ATTN_PHASES],
+                           attn_verification *verification, attn_progress *progress,
+                           attn_error *error) {
+    double clock = MPI_Wtime(), execution_sec;
+    attn_stats stats;
+
+    if (attn_job_load(job, error) != ATTN_OK) return error->status;
+    seconds[ATTN_PHASE_load] = lap(&clock);
+    execute(job);
+    execution_sec = lap(&clock);
+    attn_progress_end(progress);
+    stats = attn_plan_stats(job->plan);
+    seconds[ATTN_PHASE_project] = stats.project_sec;
+    seconds[ATTN_PHASE_exchange] = stats.exchange_sec;
+    seconds[ATTN_PHASE_attend] = stats.attend_sec;
+    seconds[ATTN_PHASE_output] = stats.output_sec;
+    if (attn_job_check_finite(job, error) != ATTN_OK ||
+        attn_verify(job, verification, error) != ATTN_OK)
+        return error->status;
+    clock = MPI_Wtime();
+    if (attn_job_write(job, error) != ATTN_OK) return error->status;
+    seconds[ATTN_PHASE_write] = lap(&clock);
+    seconds[ATTN_PHASE_total] =
+        seconds[ATTN_PHASE_load] + execution_sec + seconds[ATTN_PHASE_write];
+    return attn_ok(error);
+}
+
+/* Rank 0 writes the JSON; all agree. */
+static attn_status write_report(const attn_job *job, const attn_report *report, attn_error *error) {
+    attn_ok(error);
+    if (job->rank == 0 && job->config.output.report[0] != '\0') {
+        char *text = attn_report_json(job, report);
+
+        if (text == NULL)
+            attn_fail(error, ATTN_ERR_MEMORY, "out of memory for the report");
+        else
+            attn_file_replace(job->config.output.report, text, strlen(text), error);
+        free(text);
+    }
+    return attn_agree(job->comm, "report", error);
+}
+
+/* Also after a failed verification, whose figures the user wants to see; its y and
+ * lse were not written. */
+static attn_status report(const attn_job *job, const double seconds[ATTN_PHASES],
+                          const attn_verification *verification, attn_error *error) {
+    attn_report collected;
+
+    if (attn_report_collect(job, seconds, verification, &collected, error) == ATTN_OK &&
+        write_report(job, &collected, error) == ATTN_OK && job->rank == 0)
+        attn_report_print(job, &collected);
+    attn_report_free(&collected);
+    return error->status;
+}
+
+attn_status attn_cmd_run(MPI_Comm comm, const attn_cmdline *cmdline, attn_error *error) {
+    attn_job *job = calloc(1, sizeof *job);
+    double seconds[ATTN_PHASES] = {0};
+    attn_verification verification = {0};
+    attn_options callbacks = {0};
+    attn_progress progress;
+
+    attn_ok(error);
+    if (job == NULL) attn_fail(error, ATTN_ERR_MEMORY, "out of memory");
+    if (attn_agree(comm, "job", error) != ATTN_OK) goto cleanup;
+    job->comm = comm;
+    ATTN_MPI(MPI_Comm_rank(comm, &job->rank));
+    ATTN_MPI(MPI_Comm_size(comm, &job->ranks));
+    progress = attn_progress_start(job->rank == 0);
+    callbacks.on_progress = attn_progress_show;
+    callbacks.progress_context = &progress;
+    if (attn_job_configure(job, cmdline, error) != ATTN_OK ||
+        attn_job_plan(job, &callbacks, error) != ATTN_OK ||
+        attn_job_begin_outputs(job, error) != ATTN_OK)
+        goto cleanup;
+    compute(job, seconds, &verification, &progress, error);
+    if (error->status == ATTN_OK) {
+        report(job, seconds, &verification, error);
+    } else if (error->status == ATTN_ERR_VERIFY) {
+        attn_error reporting;
+        if (report(job, seconds, &verification, &reporting) != ATTN_OK) *error = reporting;
+    }
+
+cleanup:
+    if (job != NULL) attn_job_destroy(job);
+    free(job);
+    return error->status;
+}

@@ -1,0 +1,47 @@
+/* cmdline.h: the command line. */
+#ifndef ATTN_RUNTIME_CMDLINE_H
+#define ATTN_RUNTIME_CMDLINE_H
+
+#include <mpi.h>
+
+#include "status.h"
+
+typedef struct attn_cmdline attn_cmdline;
+
+/* A command is a row of one table in main.c. */
+typedef struct attn_command {
+    const char *name;
+    const char *arguments; /* "CONFIG [options]" or "" */
+    const char *summary;   /* one line of --help */
+    int needs_config;
+
+    /* Collective on `comm`; prints its own results, but no error. */
+    attn_status (*run)(MPI_Comm comm, const attn_cmdline *cmdline, attn_error *error);
+} attn_command;
+
+struct attn_cmdline {
+    const attn_command *command; /* NULL: --help or --version */
+    int help, version;
+    const char *config; /* path, borrowed from argv */
+    const char **sets;  /* owned list of borrowed strings */
+    int set_count;
+    const char *output_dir; /* NULL: the working directory */
+};
+
+/* Parses argv; options may stand anywhere. Not collective. ATTN_ERR_USAGE,
+ * ATTN_ERR_MEMORY. */
+attn_status attn_cmdline_parse(int argc, char **argv, const attn_command *commands,
+                               size_t command_count, attn_cmdline *cmdline, attn_error *error);
+
+/* Prints the help text: of cmdline->command, or of all. */
+void attn_cmdline_help(const attn_cmdline *cmdline, const attn_command *commands,
+                       size_t command_count);
+
+void attn_cmdline_free(attn_cmdline *cmdline);
+
+/* The commands. */
+attn_status attn_cmd_run(MPI_Comm comm, const attn_cmdline *cmdline, attn_error *error);
+attn_status attn_cmd_check(MPI_Comm comm, const attn_cmdline *cmdline, attn_error *error);
+attn_status attn_cmd_info(MPI_Comm comm, const attn_cmdline *cmdline, attn_error *error);
+
+#endif

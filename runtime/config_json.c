@@ -1,0 +1,95 @@
+#include <string.h>
+
+#include "config.h"
+#include "config_keys.h"
+
+/* The key's value, or NULL when there is none to write (*fails is set when
+ * memory ran out instead). */
+static json_t *make_value(const attn_config *config, const attn_config_key *key, int *fails) {
+    const void *field = attn_config_key_field_const(config, key);
+    json_t *value = NULL;
+    int64_t integer;
+
+    switch (key->type) {
+        case ATTN_CONFIG_INTEGER:
+            integer = *(const int64_t *)field;
+            if (integer == ATTN_AUTO && !key->or_auto) return NULL;
+            value = integer == ATTN_AUTO ? json_string("auto") : json_integer(integer);
+            break;
+        case ATTN_CONFIG_CHOICE:
+            integer = *(const int32_t *)field;
+            value = json_string(integer == ATTN_AUTO ? "auto" : key->name((int)integer));
+            break;
+        case ATTN_CONFIG_NUMBER:
+            if (*(const double *)field == 0) return NULL;
+            value = json_real(*(const double *)field);
+            break;
+        case ATTN_CONFIG_INPUT_PATH:
+        case ATTN_CONFIG_OUTPUT_PATH:
+            if (*(const char *)field == '\0') return NULL;
+            value = json_string(field);
+            break;
+        case ATTN_CONFIG_SECTION:
+            return NULL;
+    }
+    *fails |= value == NULL;
+    return value;
+}
+
+/* Whether every section around the key is there, as far as sections can be
+ * absent: writing a key of an absent one would create it. */
+static int is_in_config(const attn_config *config, const attn_config_key *key) {
+    int32_t count;
+    const attn_config_key *keys = attn_config_keys(&count);
+
+    for (int32_t row = 0; row < count; row++) {
+        if (keys[row].type != ATTN_CONFIG_SECTION || keys[row].offset == 0) continue;
+        if (!attn_config_key_in(key, keys[row].path)) continue;
+        if (*(const int32_t *)attn_config_key_field_const(config, &keys[row]) == 0) return 0;
+    }
+    return 1;
+}
+
+/* Puts a value at its path below `root`, making the objects around it; takes the
+ * reference to the value. 0 or -1, as in jansson. */
+static int put(json_t *root, const char *path, json_t *value) {
+    const char *at = path, *last = attn_config_key_last(path);
+    json_t *object = root;
+
+    while (at != last) {
+        const size_t bytes = strcspn(at, ".");
+        json_t *section;
+        char name[ATTN_NAME_BYTES] = "";
+
+        memcpy(name, at, bytes);
+        section = json_object_get(object, name);
+        if (section == NULL) {
+            section = json_object();
+            if (json_object_set_new(object, name, section) != 0) {
+                json_decref(value);
+                return -1;
+            }
+        }
+        object = section;
+        at += bytes + 1;
+    }
+    return json_object_set_new(object, last, value);
+}
+
+json_t *attn_config_json(const attn_config *config) {
+    int32_t count;
+    const attn_config_key *keys = attn_config_keys(&count);
+    json_t *root = json_object();
+    int fails = root == NULL;
+
+    for (int32_t row = 0; row < count && !fails; row++) {
+        json_t *value;
+
+        if (keys[row].type == ATTN_CONFIG_SECTION || !is_in_config(config, &keys[row])) continue;
+        value = make_value(config, &keys[row], &fails);
+        if (value != NULL) fails = put(root, keys[row].path, value) != 0;
+    }
+    if (!fails) return root;
+    json_decref(root);
+    return NULL;
+}

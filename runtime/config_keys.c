@@ -1,0 +1,229 @@
+#include "config_keys.h"
+
+#include <assert.h>
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "attnspan/kernels.h"
+#include "circulate.h"
+#include "partition.h"
+#include "weights.h"
+
+static const char *dtype_name(int dtype) {
+    return dtype == 0 ? "fp32" : NULL;
+}
+
+static const char *synthetic_name(int tensors) {
+    switch (tensors) {
+        case ATTN_SYNTHETIC_LAYER:
+            return "layer";
+        case ATTN_SYNTHETIC_QKV:
+            return "qkv";
+        default:
+            return NULL;
+    }
+}
+
+#define MOST_ROWS  ((int64_t)1 << 48) /* times any width, bytes still fit in int64_t */
+#define MOST_PARTS ((int64_t)1 << 20)
+#define MOST_WIDTH ((int64_t)1 << 20)
+#define MOST_SEED  ((int64_t)1 << 53) /* survives readers that keep numbers as doubles */
+
+/* The type and place of a row's value. */
+#define SECTION          .type = ATTN_CONFIG_SECTION
+#define INTEGER(m, a, z) .type = ATTN_CONFIG_INTEGER, AT(m), .min = (a), .max = (z)
+#define NUMBER(m)        .type = ATTN_CONFIG_NUMBER, AT(m)
+#define CHOICE(m, names) .type = ATTN_CONFIG_CHOICE, AT(m), .name = (names)
+#define INPUT_PATH(m)    .type = ATTN_CONFIG_INPUT_PATH, AT(m)
+#define OUTPUT_PATH(m)   .type = ATTN_CONFIG_OUTPUT_PATH, AT(m)
+#define AT(m)            .offset = offsetof(attn_config, m)
+
+/* Its default. */
+#define REQUIRED    .required = 1, .fallback = ATTN_AUTO
+#define LATER       .fallback = ATTN_AUTO /* left out: worked out from other keys or files */
+#define OR_AUTO     .or_auto = 1, .fallback = ATTN_AUTO
+#define DEFAULT(v)  .fallback = (v)
+#define DEFAULTF(v) .number_fallback = (v)
+
+static const attn_config_key keys[] = {
+    {"attention", "what is computed", SECTION},
+    {"attention.heads", "query heads", INTEGER(attention.heads, 1, 65536), REQUIRED},
+    {"attention.kv_heads", "key/value heads", INTEGER(attention.kv_heads, 1, 65536), LATER},
+    {"attention.head_dim", "width of a head", INTEGER(attention.head_dim, 1, 4096), LATER},
+    {"attention.scale", "factor of the scores", NUMBER(attention.scale)},
+    {"attention.mask", "keys that a query sees", CHOICE(attention.mask, attn_mask_name),
+     DEFAULT(ATTN_MASK_NONE)},
+
+    {"sequence", "how long and how many sequences", SECTION},
+    {"sequence.length", "query rows", INTEGER(sequence.length, 1, MOST_ROWS), LATER},
+    {"sequence.kv_length", "key rows", INTEGER(sequence.kv_length, 1, MOST_ROWS), LATER},
+    {"sequence.batch", "sequences", INTEGER(sequence.batch, 1, MOST_PARTS), LATER},
+
+    {"parallel", "how the ranks share the work", SECTION},
+    {"parallel.heads", "head groups", INTEGER(parallel.heads, 1, MOST_PARTS), OR_AUTO},
+    {"parallel.sequence", "sequence shards", INTEGER(parallel.sequence, 1, MOST_PARTS), OR_AUTO},
+    {"parallel.circulate", "how key/value shards meet query shards",
+     CHOICE(parallel.circulate, attn_circulation_name), OR_AUTO},
+    {"parallel.layout", "rows that a shard owns", CHOICE(parallel.layout, attn_layout_name),
+     OR_AUTO},
+    {"parallel.threads", "threads of a rank", INTEGER(parallel.threads, 1, 4096), OR_AUTO},
+
+    {"compute", "how a rank computes", SECTION},
+    {"compute.dtype", "storage of Q, K and V", CHOICE(compute.dtype, dtype_name), DEFAULT(0)},
+    {"compute.kernel", "instruction set", CHOICE(compute.kernel, attn_kernel_name), OR_AUTO},
+
+    {"input", "what it is computed on", SECTION},
+    {"input.x", "hidden states", INPUT_PATH(input.x)},
+    {"input.weights", "projections of the layer", SECTION, AT(input.weights)},
+    {"input.weights.file", "safetensors file", INPUT_PATH(input.weights_file)},
+    {"input.weights.scheme", "names of the tensors in the file",
+     CHOICE(input.weights_scheme, attn_scheme_name), DEFAULT(0)},
+    {"input.q", "queries", INPUT_PATH(input.q)},
+    {"input.k", "keys", INPUT_PATH(input.k)},
+    {"input.v", "values", INPUT_PATH(input.v)},
+    {"input.synthetic", "input made on the fly", SECTION, AT(input.synthetic)},
+    {"input.synthetic.seed", "seed of the generator", INTEGER(input.synthetic_seed, 0, MOST_SEED),
+     DEFAULT(0)},
+    {"input.synthetic.d_model", "model width", INTEGER(input.synthetic_d_model, 1, MOST_WIDTH),
+     LATER},
+    {"input.synthetic.tensors", "a whole layer, or q, k and v",
+     CHOICE(input.synthetic_tensors, synthetic_name), DEFAULT(ATTN_SYNTHETIC_LAYER)},
+
+    {"output", "files that are written", SECTION},
+    {"output.y", "the result", OUTPUT_PATH(output.y)},
+    {"output.lse", "log-sum-exp of the scores", OUTPUT_PATH(output.lse)},
+    {"output.report", "measurements", OUTPUT_PATH(output.report)},
+
+    {"verify", "comparison with the fp64 oracle", SECTION},
+    {"verify.rows", "rows to recompute", INTEGER(verify.rows, 0, MOST_PARTS), DEFAULT(0)},
+    {"verify.tolerance", "largest error over RMS", NUMBER(verify.tolerance), DEFAULTF(1.0e-4)},
+};
+
+enum { KEY_COUNT = sizeof keys / sizeof *keys };
+_Static_assert((int)KEY_COUNT <= (int)ATTN_CONFIG_MAX_KEYS, "each row has a mark in attn_config");
+
+const attn_config_key *attn_config_keys(int32_t *count) {
+    *count = KEY_COUNT;
+    return keys;
+}
+
+int32_t attn_config_key_find(const char *path) {
+    for (int32_t row = 0; row < KEY_COUNT; row++)
+        if (strcmp(keys[row].path, path) == 0) return row;
+    return -1;
+}
+
+int attn_config_key_in(const attn_config_key *key, const char *section) {
+    const size_t bytes = strlen(section);
+
+    return bytes == 0 || (strncmp(key->path, section, bytes) == 0 && key->path[bytes] == '.');
+}
+
+const char *attn_config_key_last(const char *path) {
+    const char *dot = strrchr(path, '.');
+
+    return dot == NULL ? path : dot + 1;
+}
+
+const void *attn_config_key_field_const(const attn_config *config, const attn_config_key *key) {
+    assert(key->offset != 0);
+    return (const char *)config + key->offset;
+}
+
+void *attn_config_key_field(attn_config *config, const attn_config_key *key) {
+    assert(key->offset != 0);
+    return (char *)config + key->offset;
+}
+
+static void reset_field(attn_config *config, const attn_config_key *key) {
+    void *field;
+
+    if (key->offset == 0) return;
+    field = attn_config_key_field(config, key);
+    switch (key->type) {
+        case ATTN_CONFIG_SECTION:
+        case ATTN_CONFIG_CHOICE:
+            *(int32_t *)field = (int32_t)key->fallback;
+            break;
+        case ATTN_CONFIG_INTEGER:
+            *(int64_t *)field = key->fallback;
+            break;
+        case ATTN_CONFIG_NUMBER:
+            *(double *)field = key->number_fallback;
+            break;
+        case ATTN_CONFIG_INPUT_PATH:
+        case ATTN_CONFIG_OUTPUT_PATH:
+            memset(field, 0, ATTN_PATH_BYTES); /* equal configs have equal bytes */
+            break;
+    }
+}
+
+void attn_config_key_reset(attn_config *config, int32_t row) {
+    for (int32_t i = row; i < KEY_COUNT; i++) {
+        if (i != row && !attn_config_key_in(&keys[i], keys[row].path)) continue;
+        reset_field(config, &keys[i]);
+        config->marks[i] = (attn_mark){0, 0, 0};
+    }
+}
+
+/* Appends to a text that may be full. */
+static ATTN_PRINTF(3, 4) void append(char *text, size_t bytes, const char *format, ...) {
+    const size_t used = strlen(text);
+    va_list arguments;
+
+    va_start(arguments, format);
+    vsnprintf(text + used, bytes - used, format, arguments);
+    va_end(arguments);
+}
+
+void attn_config_key_list(const char *section, char *text, size_t bytes) {
+    text[0] = '\0';
+    for (int32_t row = 0; row < KEY_COUNT; row++) {
+        const char *last = attn_config_key_last(keys[row].path);
+        const size_t prefix_bytes = (size_t)(last - keys[row].path);
+        const size_t section_bytes = strlen(section);
+
+        /* Directly in it: nothing but the section and a dot before the last word. */
+        if (prefix_bytes != section_bytes + (section_bytes > 0)) continue;
+        if (!attn_config_key_in(&keys[row], section)) continue;
+        append(text, bytes, "%s%s", text[0] == '\0' ? "" : ", ", last);
+    }
+}
+
+static void expected_choice(const attn_config_key *key, char *text, size_t bytes) {
+    if (!key->or_auto && key->name(1) == NULL) {
+        append(text, bytes, "%s", key->name(0));
+        return;
+    }
+    append(text, bytes, "one of %s", key->or_auto ? "auto, " : "");
+    for (int i = 0; key->name(i) != NULL; i++)
+        append(text, bytes, "%s%s", i == 0 ? "" : ", ", key->name(i));
+}
+
+void attn_config_key_expected(const attn_config_key *key, char *text, size_t bytes) {
+    char list[256];
+
+    text[0] = '\0';
+    switch (key->type) {
+        case ATTN_CONFIG_SECTION:
+            attn_config_key_list(key->path, list, sizeof list);
+            append(text, bytes, "a mapping of %s", list);
+            break;
+        case ATTN_CONFIG_INTEGER:
+            append(text, bytes, "%san integer from %" PRId64 " to %" PRId64,
+                   key->or_auto ? "auto or " : "", key->min, key->max);
+            break;
+        case ATTN_CONFIG_NUMBER:
+            append(text, bytes, "a number above 0 that fp32 can hold");
+            break;
+        case ATTN_CONFIG_CHOICE:
+            expected_choice(key, text, bytes);
+            break;
+        case ATTN_CONFIG_INPUT_PATH:
+        case ATTN_CONFIG_OUTPUT_PATH:
+            append(text, bytes, "a path");
+            break;
+    }
+}

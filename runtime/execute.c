@@ -1,0 +1,134 @@
+/* Execution: the way of the data through a plan. Nothing here fails or allocates.
+ *
+ *   project   x → q, k, v of own rows, all heads
+ *   exchange  rows → heads
+ *   attend    pack K/V, circulate, kernels, merge
+ *   exchange  heads → rows
+ *   output    concatenation → y
+ */
+#include <assert.h>
+
+#include "partition.h"
+#include "plan_state.h"
+
+/* Adds the time since *clock to *phase_sec and restarts the clock. */
+static void lap(double *clock, double *phase_sec) {
+    double now = MPI_Wtime();
+
+    *phase_sec += now - *clock;
+    *clock = now;
+}
+
+static void start(attn_plan *plan) {
+    plan->stats = (attn_stats){0};
+    plan->query.exchange.transfer.sent_bytes = 0;
+    plan->key.exchange.transfer.sent_bytes = 0;
+    plan->value.exchange.transfer.sent_bytes = 0;
+    plan->output.exchange.transfer.sent_bytes = 0;
+    plan->circulate.transfer.sent_bytes = 0;
+}
+
+static void stop(attn_plan *plan) {
+    plan->stats.sent_bytes =
+        plan->query.exchange.transfer.sent_bytes + plan->key.exchange.transfer.sent_bytes +
+        plan->value.exchange.transfer.sent_bytes + plan->output.exchange.transfer.sent_bytes +
+        plan->circulate.transfer.sent_bytes;
+}
+
+/* From the regions of query, key and value to those of the output. */
+static void attend_between_exchanges(attn_plan *plan, double *clock) {
+    attn_exchange_to_heads(&plan->query.exchange);
+    attn_exchange_to_heads(&plan->key.exchange);
+    attn_exchange_to_heads(&plan->value.exchange);
+    attn_exchange_wait(&plan->query.exchange);
+    attn_exchange_wait(&plan->key.exchange);
+    attn_exchange_wait(&plan->value.exchange);
+    lap(clock, &plan->stats.exchange_sec);
+
+    attn_kv_shard_pack(&plan->kv_layout, attn_circulate_own(&plan->circulate),
+                       plan->key.exchange.shard, plan->value.exchange.shard, plan->threads);
+    attn_circulate_execute(&plan->circulate, &plan->attend, plan->query.exchange.shard,
+                           plan->output.exchange.shard);
+    lap(clock, &plan->stats.attend_sec);
+
+    attn_exchange_to_rows(&plan->output.exchange);
+    attn_exchange_wait(&plan->output.exchange);
+    lap(clock, &plan->stats.exchange_sec);
+}
+
+void attn_execute_layer(attn_plan *plan, const attn_weights *weights, const float *x, float *y,
+                        float *lse) {
+    double clock = MPI_Wtime();
+
+    assert(plan->problem.model_dim > 0);
+    assert(lse == NULL || plan->with_lse);
+    start(plan);
+    attn_project_inputs(&plan->project, weights, x);
+    lap(&clock, &plan->stats.project_sec);
+    attend_between_exchanges(plan, &clock);
+    attn_project_output(&plan->project, weights, y);
+    if (lse != NULL) attn_head_tensor_gather_lse(&plan->output, lse);
+    lap(&clock, &plan->stats.output_sec);
+    stop(plan);
+}
+
+void attn_execute(attn_plan *plan, const float *q, const float *k, const float *v, float *out,
+                  float *lse) {
+    double clock = MPI_Wtime();
+
+    assert(plan->problem.model_dim == 0);
+    assert(lse == NULL || plan->with_lse);
+    start(plan);
+    attn_head_tensor_scatter(&plan->query, q, plan->threads);
+    attn_head_tensor_scatter(&plan->key, k, plan->threads);
+    attn_head_tensor_scatter(&plan->value, v, plan->threads);
+    lap(&clock, &plan->stats.project_sec);
+    attend_between_exchanges(plan, &clock);
+    attn_head_tensor_gather(&plan->output, out, plan->threads);
+    if (lse != NULL) attn_head_tensor_gather_lse(&plan->output, lse);
+    lap(&clock, &plan->stats.output_sec);
+    stop(plan);
+}
+
+attn_stats attn_plan_stats(const attn_plan *plan) {
+    return plan->stats;
+}
+
+attn_rows attn_plan_query_rows(const attn_plan *plan) {
+    return plan->query_rows;
+}
+
+attn_rows attn_plan_key_rows(const attn_plan *plan) {
+    return plan->key_rows;
+}
+
+void attn_plan_get_info(const attn_plan *plan, attn_plan_info *info) {
+    const attn_problem *problem = &plan->problem;
+    const attn_mesh *mesh = &plan->mesh;
+    attn_range keys = attn_shard_rows(problem->kv_length, mesh->shards, mesh->shard);
+    attn_range kv_heads = attn_head_tensor_heads(&plan->key, mesh->members, mesh->member);
+    attn_mask mask = plan->attend.mask;
+
+    *info = (attn_plan_info){
+        .mesh_heads = mesh->members,
+        .mesh_sequence = mesh->shards,
+        .member = mesh->member,
+        .shard = mesh->shard,
+        .nodes = mesh->nodes,
+        .threads = plan->threads,
+        .scale = problem->scale,
+        .circulate = plan->circulate.circulation->name,
+        .layout = attn_layout_name(ATTN_LAYOUT_CONTIGUOUS),
+        .kernel = plan->kernel->name,
+        .first_head = plan->attend.heads.first,
+        .head_count = attn_range_count(plan->attend.heads),
+        .first_kv_head = kv_heads.first,
+        .kv_head_count = attn_range_count(kv_heads),
+        .shard_queries = plan->attend.queries,
+        .shard_keys = {keys.first, attn_range_count(keys)},
+        .bytes = plan->buffers.bytes,
+        .flops = 2.0 * ((double)problem->key_dim + (double)problem->value_dim) *
+                 (double)attn_mask_pairs(&mask, 0, problem->length) * (double)problem->heads *
+                 (double)problem->batch,
+    };
+}

@@ -1,0 +1,34 @@
+/* inputs.h: what the config's input is: files or a generator, and the problem that
+ * follows from them. */
+#ifndef ATTN_RUNTIME_INPUTS_H
+#define ATTN_RUNTIME_INPUTS_H
+
+#include <mpi.h>
+
+#include "attnspan/plan.h"
+#include "config.h"
+#include "tensor.h"
+#include "weights.h"
+
+typedef enum attn_input_form { ATTN_INPUT_LAYER, ATTN_INPUT_QKV } attn_input_form;
+
+/* Plain data, broadcast as bytes. */
+typedef struct attn_inputs {
+    attn_input_form form;
+    int32_t synthetic;
+    int32_t has_batch; /* the input has a batch dimension, and so has the output */
+    attn_tensor x, q, k, v;
+    attn_weight_files weights;
+    attn_problem problem;
+} attn_inputs;
+
+/* Rank 0 reads the headers; shapes are held against the config, and the problem is
+ * filled in. Collective; the status is agreed on at the boundary "inputs". */
+attn_status attn_inputs_describe(MPI_Comm comm, const attn_config *config, attn_inputs *inputs,
+                                 attn_error *error);
+
+/* Shape of y (or out), and of lse, as the files get them; returns their dims. */
+int32_t attn_inputs_output_shape(const attn_inputs *inputs, int64_t *shape);
+int32_t attn_inputs_lse_shape(const attn_inputs *inputs, int64_t *shape);
+
+#endif

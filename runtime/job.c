@@ -1,0 +1,294 @@
+#define _POSIX_C_SOURCE 200809L
+
+#include "job.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "agree.h"
+#include "circulate.h"
+#include "file.h"
+#include "job_rows.h"
+#include "partition.h"
+#include "synthetic.h"
+
+/* --- config ----------------------------------------------------------------- */
+
+/* What rank 0 knows and all ranks need to parse the same. */
+typedef struct config_source {
+    char input_folder[ATTN_PATH_BYTES], output_folder[ATTN_PATH_BYTES];
+    size_t bytes;
+} config_source;
+
+/* `path` made absolute from the working folder, into ATTN_PATH_BYTES. */
+static attn_status absolute(const char *path, char *out, attn_error *error) {
+    char working[ATTN_PATH_BYTES] = "";
+
+    if (path[0] != '/' && getcwd(working, sizeof working) == NULL)
+        return attn_fail(error, ATTN_ERR_IO, "cannot tell the working folder: %s", strerror(errno));
+    if (snprintf(out, ATTN_PATH_BYTES, "%s%s%s", working, path[0] == '/' ? "" : "/", path) >=
+        ATTN_PATH_BYTES)
+        return attn_fail(error, ATTN_ERR_USAGE, "%s: the path is too long", path);
+    return attn_ok(error);
+}
+
+static attn_status read_config(const attn_cmdline *cmdline, config_source *source, char **text,
+                               attn_error *error) {
+    enum { MAX_CONFIG_BYTES = 1 << 20 };
+
+    if (absolute(cmdline->config, source->input_folder, error) != ATTN_OK ||
+        absolute(cmdline->output_dir != NULL ? cmdline->output_dir : ".", source->output_folder,
+                 error) != ATTN_OK)
+        return error->status;
+    *strrchr(source->input_folder, '/') = '\0';
+    return attn_file_read(cmdline->config, MAX_CONFIG_BYTES, text, &source->bytes, error);
+}
+
+attn_status attn_job_configure(attn_job *job, const attn_cmdline *cmdline, attn_error *error) {
+    config_source source = {0};
+    char *text = NULL;
+
+    attn_ok(error);
+    if (job->rank == 0) read_config(cmdline, &source, &text, error);
+    if (attn_agree(job->comm, "config", error) != ATTN_OK) goto cleanup;
+    ATTN_MPI(MPI_Bcast(&source, (int)sizeof source, MPI_BYTE, 0, job->comm));
+    if (job->rank != 0) text = malloc(source.bytes + 1);
+    if (text == NULL) attn_fail(error, ATTN_ERR_MEMORY, "out of memory");
+    if (attn_agree(job->comm, "config", error) != ATTN_OK) goto cleanup;
+    ATTN_MPI(MPI_Bcast(text, (int)source.bytes, MPI_CHAR, 0, job->comm));
+    attn_config_parse(text, source.bytes, cmdline->config, cmdline->sets, cmdline->set_count,
+                      source.input_folder, source.output_folder, &job->config, error);
+    attn_agree(job->comm, "config", error);
+
+cleanup:
+    free(text);
+    return error->status;
+}
+
+/* --- plan ------------------------------------------------------------------- */
+
+static int wants_lse(const attn_job *job) {
+    return job->config.output.lse[0] != '\0' || job->config.verify.rows > 0;
+}
+
+static int64_t or_auto(int64_t value) {
+    return value == ATTN_AUTO ? ATTN_PLAN_AUTO : value;
+}
+
+attn_status attn_job_plan(attn_job *job, const attn_options *callbacks, attn_error *error) {
+    const attn_config *config = &job->config;
+    attn_options options = *callbacks;
+    attn_error reason;
+
+    if (attn_inputs_describe(job->comm, config, &job->inputs, error) != ATTN_OK)
+        return error->status;
+    options.mesh_heads = or_auto(config->parallel.heads);
+    options.mesh_sequence = or_auto(config->parallel.sequence);
+    options.circulate = attn_circulation_name(config->parallel.circulate);
+    options.kernel = attn_kernel_name(config->compute.kernel);
+    options.threads = (int32_t)or_auto(config->parallel.threads);
+    options.with_lse = wants_lse(job);
+    if (attn_plan_create(job->comm, &job->inputs.problem, &options, &job->plan, &reason) !=
+        ATTN_OK) {
+        if (reason.status == ATTN_ERR_CONFIG)
+            return attn_config_fail(config, "parallel", error, reason.status, "%s", reason.message);
+        *error = reason;
+        return error->status;
+    }
+    attn_plan_get_info(job->plan, &job->info);
+    return attn_ok(error);
+}
+
+/* --- arrays ----------------------------------------------------------------- */
+
+/* Own rows of a tensor [outer][length][width]. */
+static attn_rows_view view_of(const attn_job *job, int64_t heads, attn_rows rows, int64_t length,
+                              int64_t width) {
+    return (attn_rows_view){job->inputs.problem.batch * heads, length, width, rows};
+}
+
+static attn_rows_view x_view(const attn_job *job) {
+    const attn_problem *p = &job->inputs.problem;
+    return view_of(job, 1, attn_plan_query_rows(job->plan), p->length, p->model_dim);
+}
+
+static attn_rows_view q_view(const attn_job *job) {
+    const attn_problem *p = &job->inputs.problem;
+    return view_of(job, p->heads, attn_plan_query_rows(job->plan), p->length, p->key_dim);
+}
+
+static attn_rows_view k_view(const attn_job *job, int64_t width) {
+    const attn_problem *p = &job->inputs.problem;
+    return view_of(job, p->kv_heads, attn_plan_key_rows(job->plan), p->kv_length, width);
+}
+
+static attn_rows_view y_view(const attn_job *job) {
+    const attn_problem *p = &job->inputs.problem;
+    if (job->inputs.form == ATTN_INPUT_LAYER) return x_view(job);
+    return view_of(job, p->heads, attn_plan_query_rows(job->plan), p->length, p->value_dim);
+}
+
+static attn_rows_view lse_view(const attn_job *job) {
+    const attn_problem *p = &job->inputs.problem;
+    return view_of(job, p->heads, attn_plan_query_rows(job->plan), p->length, 1);
+}
+
+static attn_status allocate(float **array, attn_rows_view view, attn_error *error) {
+    *array = attn_alloc((size_t)attn_rows_view_elems(&view), sizeof **array);
+    if (*array == NULL) return attn_fail(error, ATTN_ERR_MEMORY, "cannot allocate an array");
+    return attn_ok(error);
+}
+
+static attn_status allocate_arrays(attn_job *job, attn_error *error) {
+    const attn_problem *problem = &job->inputs.problem;
+    int32_t has_bias[ATTN_PROJECTIONS];
+
+    if (allocate(&job->y, y_view(job), error) != ATTN_OK) return error->status;
+    if (wants_lse(job) && allocate(&job->lse, lse_view(job), error) != ATTN_OK)
+        return error->status;
+    if (job->inputs.form == ATTN_INPUT_QKV) {
+        if (allocate(&job->q, q_view(job), error) == ATTN_OK &&
+            allocate(&job->k, k_view(job, problem->key_dim), error) == ATTN_OK)
+            allocate(&job->v, k_view(job, problem->value_dim), error);
+        return error->status;
+    }
+    for (int i = 0; i < ATTN_PROJECTIONS; i++)
+        has_bias[i] = job->inputs.synthetic || job->inputs.weights.parts[i].has_bias;
+    if (allocate(&job->x, x_view(job), error) != ATTN_OK) return error->status;
+    return attn_weights_allocate(problem, has_bias, &job->weights, error);
+}
+
+/* --- loading ---------------------------------------------------------------- */
+
+/* Biases are small beside x; weights keep the variance of their input. */
+static void make_layer(attn_job *job) {
+    const float bias_scale = 0.1f;
+    attn_weight_memory *weights = &job->weights;
+    int64_t seed = job->config.input.synthetic_seed;
+    attn_rows_view view = x_view(job);
+
+    attn_rows_view_generate(&view, seed, ATTN_SYNTHETIC_X, job->x);
+    for (int i = 0; i < ATTN_PROJECTIONS; i++) {
+        int64_t inputs = i == 3 ? job->inputs.problem.heads * job->inputs.problem.value_dim
+                                : job->inputs.problem.model_dim;
+        attn_synthetic_fill(seed, ATTN_SYNTHETIC_WEIGHT + i, 0, weights->elems[i],
+                            (float)(1 / sqrt((double)inputs)), attn_weights_at(weights, i, 0));
+        attn_synthetic_fill(seed, ATTN_SYNTHETIC_BIAS + i, 0, weights->bias_elems[i], bias_scale,
+                            attn_weights_at(weights, i, 1));
+    }
+}
+
+static void make_qkv(attn_job *job) {
+    int64_t seed = job->config.input.synthetic_seed;
+    attn_rows_view q = q_view(job);
+    attn_rows_view k = k_view(job, job->inputs.problem.key_dim);
+    attn_rows_view v = k_view(job, job->inputs.problem.value_dim);
+
+    attn_rows_view_generate(&q, seed, ATTN_SYNTHETIC_Q, job->q);
+    attn_rows_view_generate(&k, seed, ATTN_SYNTHETIC_K, job->k);
+    attn_rows_view_generate(&v, seed, ATTN_SYNTHETIC_V, job->v);
+}
+
+static attn_status read_layer(attn_job *job, attn_error *error) {
+    attn_rows_view view = x_view(job);
+
+    if (attn_rows_view_read(&view, job->comm, &job->inputs.x, job->x, error) != ATTN_OK)
+        return error->status;
+    return attn_weights_load(job->comm, &job->inputs.weights, &job->weights, error);
+}
+
+static attn_status read_qkv(attn_job *job, attn_error *error) {
+    attn_rows_view q = q_view(job);
+    attn_rows_view k = k_view(job, job->inputs.problem.key_dim);
+    attn_rows_view v = k_view(job, job->inputs.problem.value_dim);
+
+    if (attn_rows_view_read(&q, job->comm, &job->inputs.q, job->q, error) != ATTN_OK ||
+        attn_rows_view_read(&k, job->comm, &job->inputs.k, job->k, error) != ATTN_OK)
+        return error->status;
+    return attn_rows_view_read(&v, job->comm, &job->inputs.v, job->v, error);
+}
+
+attn_status attn_job_load(attn_job *job, attn_error *error) {
+    int layer = job->inputs.form == ATTN_INPUT_LAYER;
+
+    allocate_arrays(job, error);
+    if (attn_agree(job->comm, "arrays", error) != ATTN_OK) return error->status;
+    if (!job->inputs.synthetic) return layer ? read_layer(job, error) : read_qkv(job, error);
+    if (layer)
+        make_layer(job);
+    else
+        make_qkv(job);
+    return attn_ok(error);
+}
+
+/* --- outputs ---------------------------------------------------------------- */
+
+attn_status attn_job_begin_outputs(attn_job *job, attn_error *error) {
+    const attn_config *config = &job->config;
+    int64_t shape[ATTN_MAX_DIMS];
+    int32_t dims;
+
+    attn_ok(error);
+    if (config->output.y[0] != '\0') {
+        dims = attn_inputs_output_shape(&job->inputs, shape);
+        if (attn_tensor_writer_create(job->comm, config->output.y, dims, shape, &job->y_writer,
+                                      error) != ATTN_OK)
+            return error->status;
+    }
+    if (config->output.lse[0] != '\0') {
+        dims = attn_inputs_lse_shape(&job->inputs, shape);
+        attn_tensor_writer_create(job->comm, config->output.lse, dims, shape, &job->lse_writer,
+                                  error);
+    }
+    return error->status;
+}
+
+/* Every rank commits, also one that failed to write: the writer keeps a failure,
+ * and the commit agrees on it. */
+static attn_status write_one(attn_rows_view view, attn_tensor_writer *writer, const float *data,
+                             attn_error *error) {
+    if (writer == NULL) return attn_ok(error);
+    attn_rows_view_write(&view, writer, data, error);
+    return attn_tensor_writer_commit(writer, error);
+}
+
+attn_status attn_job_write(attn_job *job, attn_error *error) {
+    if (write_one(y_view(job), job->y_writer, job->y, error) != ATTN_OK) return error->status;
+    return write_one(lse_view(job), job->lse_writer, job->lse, error);
+}
+
+attn_status attn_job_check_finite(const attn_job *job, attn_error *error) {
+    attn_rows_view y = y_view(job);
+    attn_rows_view lse = lse_view(job);
+    int64_t y_elems = attn_rows_view_elems(&y);
+    int64_t lse_elems = job->lse == NULL ? 0 : attn_rows_view_elems(&lse);
+    int64_t bad = 0;
+
+    for (int64_t i = 0; i < y_elems; i++) bad += !isfinite(job->y[i]);
+    for (int64_t i = 0; i < lse_elems; i++) bad += isnan(job->lse[i]) || job->lse[i] == INFINITY;
+    attn_ok(error);
+    if (bad > 0)
+        attn_fail(error, ATTN_ERR_INPUT,
+                  "the result has NaN or infinite elements: a projection or a score exceeds what "
+                  "fp32 can hold; scale the input or the weights down");
+    return attn_agree(job->comm, "compute", error);
+}
+
+void attn_job_destroy(attn_job *job) {
+    attn_tensor_writer_destroy(job->lse_writer);
+    attn_tensor_writer_destroy(job->y_writer);
+    free(job->lse);
+    free(job->y);
+    free(job->v);
+    free(job->k);
+    free(job->q);
+    free(job->x);
+    attn_weights_free(&job->weights);
+    attn_plan_destroy(job->plan);
+    *job = (attn_job){0};
+}

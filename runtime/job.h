@@ -1,0 +1,55 @@
+/* job.h: one run of the command: from the command line to arrays ready to compute.
+ *
+ * Each stage is collective and agreed on; after a failed one only attn_job_destroy
+ * may follow. `run` and `check` share the stages up to loading.
+ */
+#ifndef ATTN_RUNTIME_JOB_H
+#define ATTN_RUNTIME_JOB_H
+
+#include <mpi.h>
+
+#include "attnspan/plan.h"
+#include "cmdline.h"
+#include "config.h"
+#include "inputs.h"
+#include "tensor_io.h"
+#include "weights.h"
+
+typedef struct attn_job {
+    MPI_Comm comm; /* borrowed */
+    int rank, ranks;
+    attn_config config;
+    attn_inputs inputs;
+    attn_plan *plan; /* owned */
+    attn_plan_info info;
+    attn_weight_memory weights; /* owned */
+    float *x, *q, *k, *v;       /* owned; own rows; those of the other form are NULL */
+    float *y;                   /* owned; `out` for attention alone */
+    float *lse;                 /* owned; NULL when neither output nor verification needs it */
+    attn_tensor_writer *y_writer, *lse_writer; /* owned; NULL without such an output */
+} attn_job;
+
+/* Rank 0 reads the config and broadcasts its text; all parse it. */
+attn_status attn_job_configure(attn_job *job, const attn_cmdline *cmdline, attn_error *error);
+
+/* Looks at the inputs and plans on `job->comm`; `callbacks` are the progress fields
+ * of the plan's options. */
+attn_status attn_job_plan(attn_job *job, const attn_options *callbacks, attn_error *error);
+
+/* Starts the output files, so that what cannot be written is found now. */
+attn_status attn_job_begin_outputs(attn_job *job, attn_error *error);
+
+/* Allocates the arrays and fills in own rows, from files or the generator. */
+attn_status attn_job_load(attn_job *job, attn_error *error);
+
+/* Own rows of y and lse to their files, which then get their names. */
+attn_status attn_job_write(attn_job *job, attn_error *error);
+
+/* Whether own rows of y and lse are all numbers: fp32 can overflow on finite
+ * inputs. (An lse of −inf belongs to a query that sees no key.) */
+attn_status attn_job_check_finite(const attn_job *job, attn_error *error);
+
+/* Collective; a zeroed job is legal. */
+void attn_job_destroy(attn_job *job);
+
+#endif

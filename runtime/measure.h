@@ -1,0 +1,19 @@
+/* measure.h: rates of this machine, each the best of a few short runs. Not
+ * collective; BLAS and OpenMP threads are as the caller set them. */
+#ifndef ATTN_RUNTIME_MEASURE_H
+#define ATTN_RUNTIME_MEASURE_H
+
+#include "attnspan/kernels.h"
+#include "status.h"
+
+typedef struct attn_rates {
+    double sgemm_gflops;          /* 768 × 768 × 768 per thread, all at once */
+    double kernel_gflops;         /* attention, d = 64, one block of 512 keys in cache */
+    double memory_gbytes_per_sec; /* a[i] = b[i] + 3 c[i] over 192 MiB: 12 bytes an element */
+} attn_rates;
+
+/* With `threads` OpenMP threads. ATTN_ERR_MEMORY. */
+attn_status attn_measure(const attn_kernel *kernel, int threads, attn_rates *rates,
+                         attn_error *error);
+
+#endif

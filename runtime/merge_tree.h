@@ -1,0 +1,47 @@
+/* merge_tree.h: in which order the partials of key blocks are merged.
+ *
+ * The bits of the result must not depend on how the blocks were spread over
+ * ranks or in which order they arrive. So partials are merged along one fixed
+ * binary tree over block indices: node (level, i) covers the blocks
+ * [i · 2^level, (i + 1) · 2^level) of those that exist, and joins the nodes
+ * (level − 1, 2i) and (level − 1, 2i + 1); where the right one does not exist, it
+ * is the left one.
+ *
+ * Planning plays the arrivals through once and writes down a program: compute a
+ * block into a slot, join two slots into one. Values that wait for a later step
+ * live in kept slots, all others in slots that a thread reuses at once.
+ *
+ * Cost: 2 · blocks operations; for blocks arriving in r runs of consecutive
+ * indices, O(r + log blocks) slots.
+ */
+#ifndef ATTN_RUNTIME_MERGE_TREE_H
+#define ATTN_RUNTIME_MERGE_TREE_H
+
+#include <stdint.h>
+
+#include "partition.h"
+#include "status.h"
+
+/* One operation: with block >= 0, result := partial of that block; otherwise
+ * result := left merged with right. Slots below kept_slots are kept. */
+typedef struct attn_merge_op {
+    int64_t block;
+    int32_t result, left, right;
+} attn_merge_op;
+
+typedef struct attn_merge_tree {
+    attn_merge_op *ops;  /* owned; the last one's result is the root */
+    int64_t *step_first; /* owned; [step_count + 1]: ops of step t are [first[t], first[t+1]) */
+    int32_t step_count;
+    int32_t kept_slots, slots; /* slots [kept_slots, slots) live within a step only */
+} attn_merge_tree;
+
+/* For `block_count` >= 1 blocks, of which step t brings those of arrivals[t] (all
+ * steps together bring each block once). Not collective. ATTN_ERR_MEMORY. */
+attn_status attn_merge_tree_create(int64_t block_count, const attn_range *arrivals,
+                                   int32_t step_count, attn_merge_tree *tree, attn_error *error);
+
+/* A zeroed tree is legal. */
+void attn_merge_tree_destroy(attn_merge_tree *tree);
+
+#endif

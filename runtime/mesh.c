@@ -1,0 +1,100 @@
+#include "mesh.h"
+
+#include <inttypes.h>
+
+#include "partition.h"
+
+/* The attention work of the most loaded rank: heads × unmasked pairs. */
+static double worst_load(const attn_problem *problem, int64_t members, int64_t shards) {
+    attn_mask mask = {problem->mask, problem->length, problem->kv_length};
+    int64_t most_pairs = 0;
+
+    for (int64_t shard = 0; shard < shards; shard++) {
+        attn_range rows = attn_shard_rows(problem->length, shards, shard);
+        int64_t pairs = attn_mask_pairs(&mask, rows.first, rows.last);
+        if (pairs > most_pairs) most_pairs = pairs;
+    }
+    return (double)most_pairs *
+           (double)attn_range_count(attn_member_heads(problem->heads, members, 0));
+}
+
+attn_status attn_mesh_choose(const attn_problem *problem, int64_t ranks, int64_t *members,
+                             int64_t *shards, attn_error *error) {
+    int64_t best_members = 0;
+    double best_load = 0;
+
+    for (int64_t candidate = ranks; candidate >= 1; candidate--) {
+        double load;
+
+        if (ranks % candidate != 0) continue;
+        if (*members != ATTN_PLAN_AUTO && *members != candidate) continue;
+        if (*shards != ATTN_PLAN_AUTO && *shards != ranks / candidate) continue;
+        load = worst_load(problem, candidate, ranks / candidate);
+        if (best_members == 0 || load < best_load) {
+            best_members = candidate;
+            best_load = load;
+        }
+    }
+    if (best_members != 0) {
+        *members = best_members;
+        *shards = ranks / best_members;
+        return attn_ok(error);
+    }
+    if (*members != ATTN_PLAN_AUTO && *shards != ATTN_PLAN_AUTO)
+        return attn_fail(error, ATTN_ERR_CONFIG,
+                         "%" PRId64 " head groups × %" PRId64 " sequence shards need %" PRId64
+                         " ranks, but there are %" PRId64 "; start mpirun -n %" PRId64
+                         ", or leave one of them auto",
+                         *members, *shards, *members * *shards, ranks, *members * *shards);
+    return attn_fail(error, ATTN_ERR_CONFIG,
+                     "%" PRId64 " %s do not divide the %" PRId64
+                     " ranks; choose a divisor of %" PRId64 ", or auto",
+                     *members != ATTN_PLAN_AUTO ? *members : *shards,
+                     *members != ATTN_PLAN_AUTO ? "head groups" : "sequence shards", ranks, ranks);
+}
+
+/* The lowest rank of `comm` on this node: equal on a node, different between nodes. */
+static int node_leader(MPI_Comm comm, MPI_Comm node) {
+    int leader;
+
+    ATTN_MPI(MPI_Comm_rank(comm, &leader));
+    ATTN_MPI(MPI_Bcast(&leader, 1, MPI_INT, 0, node));
+    return leader;
+}
+
+void attn_mesh_create(MPI_Comm comm, int members, int shards, attn_mesh *mesh) {
+    int node_rank, is_leader;
+
+    mesh->members = members;
+    mesh->shards = shards;
+    ATTN_MPI(MPI_Comm_split_type(comm, MPI_COMM_TYPE_SHARED, 0, MPI_INFO_NULL, &mesh->node));
+    /* Equal keys keep their order: sorting by leader gathers each node's ranks. */
+    ATTN_MPI(MPI_Comm_split(comm, 0, node_leader(comm, mesh->node), &mesh->world));
+    ATTN_MPI(MPI_Comm_rank(mesh->world, &mesh->rank));
+    ATTN_MPI(MPI_Comm_size(mesh->world, &mesh->ranks));
+    mesh->shard = mesh->rank / members;
+    mesh->member = mesh->rank % members;
+    ATTN_MPI(MPI_Comm_split(mesh->world, mesh->shard, mesh->member, &mesh->group));
+    ATTN_MPI(MPI_Comm_split(mesh->world, mesh->member, mesh->shard, &mesh->axis));
+
+    ATTN_MPI(MPI_Comm_set_errhandler(mesh->node, MPI_ERRORS_RETURN)); /* ATTN_MPI reports */
+    ATTN_MPI(MPI_Comm_set_errhandler(mesh->world, MPI_ERRORS_RETURN));
+    ATTN_MPI(MPI_Comm_set_errhandler(mesh->group, MPI_ERRORS_RETURN));
+    ATTN_MPI(MPI_Comm_set_errhandler(mesh->axis, MPI_ERRORS_RETURN));
+    ATTN_MPI(MPI_Comm_rank(mesh->node, &node_rank));
+    is_leader = node_rank == 0;
+    ATTN_MPI(MPI_Allreduce(&is_leader, &mesh->nodes, 1, MPI_INT, MPI_SUM, mesh->world));
+}
+
+static void free_comm(MPI_Comm *comm) {
+    if (*comm != MPI_COMM_NULL) ATTN_MPI(MPI_Comm_free(comm));
+}
+
+void attn_mesh_destroy(attn_mesh *mesh) {
+    if (mesh->ranks == 0) return;
+    free_comm(&mesh->axis);
+    free_comm(&mesh->group);
+    free_comm(&mesh->node);
+    free_comm(&mesh->world);
+    mesh->ranks = 0;
+}

@@ -1,0 +1,49 @@
+/* mesh.h: the ranks as head groups × sequence shards.
+ *
+ *     rank = shard · P_h + member          P = P_h × P_s
+ *
+ *                 member 0   member 1   …  P_h − 1
+ *     shard 0        0          1
+ *     shard 1       P_h      P_h + 1              row:    the `group` communicator
+ *     …                                           column: the `axis` communicator
+ *
+ * A head group is a row: P_h neighbouring ranks that share one sequence shard
+ * and exchange heads. A column holds the same heads of all shards: K/V circulate
+ * along it. Ranks are first sorted by node, so that a group lies on one node
+ * when P_h divides the ranks of a node, however mpirun dealt them.
+ */
+#ifndef ATTN_RUNTIME_MESH_H
+#define ATTN_RUNTIME_MESH_H
+
+#include <mpi.h>
+#include <stdint.h>
+
+#include "attnspan/plan.h"
+#include "status.h"
+
+typedef struct attn_mesh {
+    MPI_Comm world; /* owned: all ranks, sorted by node */
+    MPI_Comm group; /* owned: the P_h ranks of this shard, in the order of members */
+    MPI_Comm axis;  /* owned: the P_s ranks of this member index, in the order of shards */
+    MPI_Comm node;  /* owned: the ranks of this node */
+    int rank, ranks;
+    int members, member; /* P_h, and this rank's place in its group */
+    int shards, shard;   /* P_s, and this rank's place on the axis */
+    int nodes;
+} attn_mesh;
+
+/* Fills in what is ATTN_PLAN_AUTO (0) of *members × *shards == ranks: of the
+ * factorisations of `ranks`, the one whose most loaded rank has the fewest unmasked
+ * pairs × heads; of equals, the one with the most members, because the head
+ * exchange moves less than a circulation. Not collective.
+ * ATTN_ERR_CONFIG: no such product. */
+attn_status attn_mesh_choose(const attn_problem *problem, int64_t ranks, int64_t *members,
+                             int64_t *shards, attn_error *error);
+
+/* Splits `comm`, whose size is members × shards. Collective on `comm`. */
+void attn_mesh_create(MPI_Comm comm, int members, int shards, attn_mesh *mesh);
+
+/* Collective; a zeroed mesh is legal. */
+void attn_mesh_destroy(attn_mesh *mesh);
+
+#endif

@@ -1,0 +1,299 @@
+/* Planning: everything that can fail or allocate. execute.c has the rest. */
+#include "attnspan/plan.h"
+
+#include <inttypes.h>
+#include <limits.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "agree.h"
+#include "partition.h"
+#include "plan_state.h"
+#include "topology.h"
+
+/* --- what is asked for ------------------------------------------------------ */
+
+static attn_status check_problem(const attn_problem *problem, attn_error *error) {
+    /* Products of a few sizes stay far from 2^63 below this. */
+    const double most_elems = 1e15;
+    double widest =
+        (double)problem->heads * ((double)problem->key_dim + (double)problem->value_dim + 2);
+    double rows = (double)problem->batch * ((double)problem->length + (double)problem->kv_length);
+
+    if (problem->batch < 1 || problem->length < 1 || problem->kv_length < 1 || problem->heads < 1 ||
+        problem->kv_heads < 1 || problem->key_dim < 1 || problem->value_dim < 1 ||
+        problem->model_dim < 0)
+        return attn_fail(error, ATTN_ERR_CONFIG, "a size of the problem is not positive");
+    if (problem->heads % problem->kv_heads != 0)
+        return attn_fail(error, ATTN_ERR_CONFIG,
+                         "%" PRId64 " heads are not a multiple of %" PRId64 " kv heads",
+                         problem->heads, problem->kv_heads);
+    if (!isfinite(problem->scale) || problem->scale < 0)
+        return attn_fail(error, ATTN_ERR_CONFIG,
+                         "the scale must be positive and finite, or 0 for 1/sqrt(d_k)");
+    if (problem->model_dim > 0 && problem->length != problem->kv_length)
+        return attn_fail(error, ATTN_ERR_CONFIG,
+                         "a layer attends to itself: %" PRId64 " queries, but %" PRId64 " keys",
+                         problem->length, problem->kv_length);
+    if (widest > INT_MAX / 4 || problem->model_dim > INT_MAX / 4)
+        return attn_fail(error, ATTN_ERR_CONFIG,
+                         "a row of all heads must be shorter than %d elements", INT_MAX / 4);
+    if (rows * (widest + (double)problem->model_dim) > most_elems)
+        return attn_fail(error, ATTN_ERR_MEMORY, "the problem has more than 1e15 elements");
+    return attn_ok(error);
+}
+
+static attn_status check_options(const attn_options *options, attn_error *error) {
+    if (options->mesh_heads < 0 || options->mesh_sequence < 0 || options->threads < 0)
+        return attn_fail(error, ATTN_ERR_CONFIG, "mesh and threads are positive, or 0 for auto");
+    if (options->circulate != NULL && attn_circulation_find(options->circulate) == NULL)
+        return attn_fail(error, ATTN_ERR_CONFIG, "there is no circulation \"%s\"",
+                         options->circulate);
+    return attn_ok(error);
+}
+
+/* The wanted kernel, or the fastest that every rank runs. Collective. */
+static attn_status choose_kernel(attn_plan *plan, MPI_Comm comm, const char *wanted,
+                                 attn_error *error) {
+    int32_t count;
+    const attn_kernel *const *kernels = attn_kernels(&count);
+    int32_t best = attn_kernel_best();
+    int32_t common;
+
+    ATTN_MPI(MPI_Allreduce(&best, &common, 1, MPI_INT32_T, MPI_MIN, comm));
+    plan->kernel = kernels[common];
+    if (wanted == NULL) return attn_ok(error);
+    for (int32_t i = 0; i < count; i++) {
+        if (strcmp(kernels[i]->name, wanted) != 0) continue;
+        plan->kernel = kernels[i];
+        if (kernels[i]->supported()) return attn_ok(error);
+        return attn_fail(error, ATTN_ERR_CONFIG,
+                         "this CPU does not run the kernel \"%s\"; the fastest on all ranks is "
+                         "\"%s\"",
+                         wanted, kernels[common]->name);
+    }
+    return attn_fail(error, ATTN_ERR_CONFIG, "there is no kernel \"%s\"", wanted);
+}
+
+/* --- planning --------------------------------------------------------------- */
+
+static attn_rows rows_of(attn_range range) {
+    return (attn_rows){range.first, attn_range_count(range)};
+}
+
+static void deal_rows(attn_plan *plan) {
+    const attn_mesh *mesh = &plan->mesh;
+
+    plan->query_rows = rows_of(attn_member_rows(plan->problem.length, mesh->shards, mesh->shard,
+                                                mesh->members, mesh->member));
+    plan->key_rows = rows_of(attn_member_rows(plan->problem.kv_length, mesh->shards, mesh->shard,
+                                              mesh->members, mesh->member));
+}
+
+/* The arrays that the caller brings: x and y, or q, k, v and out; and lse. */
+static void count_callers_arrays(attn_plan *plan) {
+    const attn_problem *problem = &plan->problem;
+    int64_t queries = attn_elems(problem->batch, plan->query_rows.count, 1);
+    int64_t keys = attn_elems(problem->batch, plan->key_rows.count, 1);
+
+    if (problem->model_dim > 0) {
+        attn_buffers_reserve(&plan->buffers, attn_elems(queries, problem->model_dim, 2), NULL);
+    } else {
+        int64_t dims = (int64_t)problem->key_dim + problem->value_dim;
+        attn_buffers_reserve(&plan->buffers, attn_elems(queries, problem->heads, dims), NULL);
+        attn_buffers_reserve(&plan->buffers, attn_elems(keys, problem->kv_heads, dims), NULL);
+    }
+    if (plan->with_lse)
+        attn_buffers_reserve(&plan->buffers, attn_elems(queries, problem->heads, 1), NULL);
+}
+
+static attn_status plan_tensors(attn_plan *plan, attn_error *error) {
+    const attn_problem *p = &plan->problem;
+    struct {
+        attn_head_tensor *tensor;
+        attn_head_tensor value;
+        int64_t length;
+    } tensors[] = {
+        {&plan->query, {.batch = p->batch, .heads = p->heads, .dim = p->key_dim}, p->length},
+        {&plan->key,
+         {.batch = p->batch, .heads = p->heads, .kv_heads = p->kv_heads, .dim = p->key_dim},
+         p->kv_length},
+        {&plan->value,
+         {.batch = p->batch, .heads = p->heads, .kv_heads = p->kv_heads, .dim = p->value_dim},
+         p->kv_length},
+        {&plan->output,
+         {.batch = p->batch, .heads = p->heads, .dim = p->value_dim, .with_lse = plan->with_lse},
+         p->length},
+    };
+
+    for (size_t i = 0; i < sizeof tensors / sizeof *tensors; i++) {
+        *tensors[i].tensor = tensors[i].value;
+        if (attn_head_tensor_plan(tensors[i].tensor, &plan->mesh, tensors[i].length, &plan->buffers,
+                                  error) != ATTN_OK)
+            return error->status;
+    }
+    return attn_ok(error);
+}
+
+static void plan_kv_layout(attn_plan *plan) {
+    const attn_problem *problem = &plan->problem;
+    attn_range kv_heads = attn_head_tensor_heads(&plan->key, plan->mesh.members, plan->mesh.member);
+
+    plan->kv_layout = (attn_kv_layout){
+        .kernel = plan->kernel,
+        .batch = problem->batch,
+        .kv_heads = attn_range_count(kv_heads),
+        .key_dim = problem->key_dim,
+        .value_dim = problem->value_dim,
+        .length = problem->kv_length,
+        .shards = plan->mesh.shards,
+    };
+}
+
+static void plan_project(attn_plan *plan) {
+    plan->project = (attn_project){
+        .batch = plan->problem.batch,
+        .model_dim = plan->problem.model_dim,
+        .rows = plan->query_rows,
+        .threads = plan->threads,
+        .query = &plan->query,
+        .key = &plan->key,
+        .value = &plan->value,
+        .output = &plan->output,
+    };
+    if (plan->problem.model_dim > 0)
+        attn_project_plan(&plan->project, plan->problem.length, &plan->buffers);
+}
+
+static attn_status plan_attend(attn_plan *plan, const attn_options *options, attn_error *error) {
+    const attn_problem *problem = &plan->problem;
+    const attn_mesh *mesh = &plan->mesh;
+
+    plan->attend = (attn_attend){
+        .mask = {problem->mask, problem->length, problem->kv_length},
+        .kv = plan->kv_layout,
+        .scale = problem->scale,
+        .threads = plan->threads,
+        .queries = rows_of(attn_shard_rows(problem->length, mesh->shards, mesh->shard)),
+        .heads = attn_head_tensor_heads(&plan->query, mesh->members, mesh->member),
+        .first_kv_head = attn_head_tensor_heads(&plan->key, mesh->members, mesh->member).first,
+        .queries_per_kv = problem->heads / problem->kv_heads,
+        .query_row_elems = plan->query.exchange.width[mesh->member],
+        .out_row_elems = plan->output.exchange.width[mesh->member],
+        .with_lse = plan->with_lse,
+        .on_progress = options->on_progress,
+        .progress_context = options->progress_context,
+    };
+    return attn_attend_plan(&plan->attend, plan->circulate.arrivals, plan->circulate.steps,
+                            &plan->buffers, error);
+}
+
+/* Whether all ranks of a node fit into its memory together. Collective on `node`;
+ * ranks of different nodes may get different answers. */
+static attn_status check_memory(const attn_plan *plan, double fraction, attn_error *error) {
+    double mine = (double)plan->buffers.bytes;
+    double available = (double)attn_memory_available();
+    double node_total, node_available;
+    int ranks;
+
+    if (fraction <= 0) fraction = 0.95;
+    ATTN_MPI(MPI_Comm_size(plan->mesh.node, &ranks));
+    ATTN_MPI(MPI_Allreduce(&mine, &node_total, 1, MPI_DOUBLE, MPI_SUM, plan->mesh.node));
+    ATTN_MPI(MPI_Allreduce(&available, &node_available, 1, MPI_DOUBLE, MPI_MIN, plan->mesh.node));
+    if (node_available < 0 || node_total <= fraction * node_available) return attn_ok(error);
+    return attn_fail(error, ATTN_ERR_MEMORY,
+                     "the plan needs %.2f GiB on a node (%d ranks), but only %.2f GiB are "
+                     "available there; use more nodes, a shorter sequence or fewer heads",
+                     node_total / 0x1p30, ranks, node_available / 0x1p30);
+}
+
+/* Plans after the mesh is there. Each stage is agreed on before the next one, so
+ * that no rank waits for one that has given up. Collective. */
+static attn_status plan_all(attn_plan *plan, const attn_options *options, attn_error *error) {
+    const attn_circulation *circulation =
+        attn_circulation_find(options->circulate != NULL ? options->circulate : "ring");
+
+    attn_ok(error);
+    deal_rows(plan);
+    count_callers_arrays(plan);
+    if (plan_tensors(plan, error) == ATTN_OK) {
+        plan_kv_layout(plan);
+        plan_project(plan);
+        attn_circulate_plan(&plan->circulate, circulation, &plan->mesh, &plan->kv_layout,
+                            &plan->buffers, error);
+    }
+    if (attn_agree(plan->mesh.world, "plan", error) != ATTN_OK) return error->status;
+
+    /* What is reserved by now outweighs the rest: a problem far too large ends here. */
+    check_memory(plan, options->memory_fraction, error);
+    if (attn_agree(plan->mesh.world, "memory", error) != ATTN_OK) return error->status;
+
+    plan_attend(plan, options, error);
+    if (attn_agree(plan->mesh.world, "attend", error) != ATTN_OK) return error->status;
+    check_memory(plan, options->memory_fraction, error);
+    if (attn_agree(plan->mesh.world, "memory", error) != ATTN_OK) return error->status;
+
+    attn_buffers_allocate(&plan->buffers, error);
+    return attn_agree(plan->mesh.world, "allocate", error);
+}
+
+/* Checks the request and makes the mesh. Collective on `comm`. */
+static attn_status plan_mesh(attn_plan *plan, MPI_Comm comm, const attn_options *options,
+                             attn_error *error) {
+    int64_t members = options->mesh_heads;
+    int64_t shards = options->mesh_sequence;
+    attn_error kernel_error;
+    int ranks;
+
+    ATTN_MPI(MPI_Comm_size(comm, &ranks));
+    choose_kernel(plan, comm, options->kernel, &kernel_error);
+    if (check_problem(&plan->problem, error) == ATTN_OK &&
+        check_options(options, error) == ATTN_OK &&
+        attn_mesh_choose(&plan->problem, ranks, &members, &shards, error) == ATTN_OK)
+        *error = kernel_error;
+    if (attn_agree(comm, "mesh", error) != ATTN_OK) return error->status;
+
+    attn_mesh_create(comm, (int)members, (int)shards, &plan->mesh);
+    plan->threads =
+        options->threads != ATTN_PLAN_AUTO ? options->threads : attn_threads_auto(plan->mesh.node);
+    if (plan->problem.scale <= 0)
+        plan->problem.scale = (float)(1.0 / sqrt((double)plan->problem.key_dim));
+    return attn_ok(error);
+}
+
+attn_status attn_plan_create(MPI_Comm comm, const attn_problem *problem,
+                             const attn_options *options, attn_plan **plan, attn_error *error) {
+    attn_plan *made = calloc(1, sizeof *made);
+    MPI_Comm own;
+
+    *plan = NULL;
+    ATTN_MPI(MPI_Comm_dup(comm, &own));
+    ATTN_MPI(MPI_Comm_set_errhandler(own, MPI_ERRORS_RETURN)); /* ATTN_MPI reports */
+    attn_ok(error);
+    if (made == NULL) attn_fail(error, ATTN_ERR_MEMORY, "cannot allocate a plan");
+    if (attn_agree(own, "create", error) == ATTN_OK) {
+        made->problem = *problem;
+        made->with_lse = options->with_lse != 0;
+        if (plan_mesh(made, own, options, error) == ATTN_OK) plan_all(made, options, error);
+    }
+    if (error->status == ATTN_OK)
+        *plan = made;
+    else
+        attn_plan_destroy(made);
+    ATTN_MPI(MPI_Comm_free(&own));
+    return error->status;
+}
+
+void attn_plan_destroy(attn_plan *plan) {
+    if (plan == NULL) return;
+    attn_attend_destroy(&plan->attend);
+    attn_circulate_destroy(&plan->circulate);
+    attn_head_tensor_destroy(&plan->output);
+    attn_head_tensor_destroy(&plan->value);
+    attn_head_tensor_destroy(&plan->key);
+    attn_head_tensor_destroy(&plan->query);
+    attn_buffers_free(&plan->buffers);
+    attn_mesh_destroy(&plan->mesh);
+    free(plan);
+}

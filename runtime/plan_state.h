@@ -1,0 +1,30 @@
+/* plan_state.h: what a plan consists of. Planned by plan.c, run by execute.c. */
+#ifndef ATTN_RUNTIME_PLAN_STATE_H
+#define ATTN_RUNTIME_PLAN_STATE_H
+
+#include "attend.h"
+#include "attnspan/plan.h"
+#include "buffers.h"
+#include "circulate.h"
+#include "head_tensor.h"
+#include "kv_shard.h"
+#include "mesh.h"
+#include "project.h"
+
+struct attn_plan {
+    attn_problem problem; /* scale filled in */
+    attn_mesh mesh;
+    const attn_kernel *kernel;
+    int threads; /* of this rank */
+    int with_lse;
+    attn_rows query_rows, key_rows; /* own rows */
+    attn_head_tensor query, key, value, output;
+    attn_kv_layout kv_layout;
+    attn_circulate circulate;
+    attn_attend attend;
+    attn_project project;
+    attn_buffers buffers;
+    attn_stats stats; /* of the last execution */
+};
+
+#endif

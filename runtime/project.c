@@ -1,0 +1,195 @@
+#include "project.h"
+
+#include <cblas.h>
+#include <omp.h>
+#include <string.h>
+
+#include "partition.h"
+
+/* A tile of one batch item: global rows [first, first + tile_rows), of which this
+ * rank holds [own.first, own.last). */
+typedef struct row_tile {
+    int64_t item;
+    int64_t first;
+    attn_range own;
+} row_tile;
+
+/* One matrix product of a tile, with its place in a head tensor. */
+typedef struct projection {
+    const float *weight, *bias;
+    const attn_head_tensor *tensor;
+} projection;
+
+static int64_t columns_of(const attn_head_tensor *tensor) {
+    return (tensor->kv_heads == 0 ? tensor->heads : tensor->kv_heads) * tensor->dim;
+}
+
+static int64_t max3(int64_t a, int64_t b, int64_t c) {
+    int64_t most = a > b ? a : b;
+    return most > c ? most : c;
+}
+
+void attn_project_plan(attn_project *project, int64_t length, attn_buffers *buffers) {
+    enum { MAX_TILE_ROWS = 256 };
+    int64_t widest_input = max3(project->model_dim, columns_of(project->output), 0);
+    int64_t widest_output = max3(columns_of(project->query), columns_of(project->key),
+                                 max3(columns_of(project->value), project->model_dim, 0));
+    int64_t block = attn_block_rows(length);
+
+    project->tile_rows = block < MAX_TILE_ROWS ? block : MAX_TILE_ROWS;
+    project->scratch_elems = project->tile_rows * (widest_input + widest_output);
+    attn_buffers_reserve(buffers, attn_elems(project->threads, project->scratch_elems, 1),
+                         &project->scratch);
+}
+
+static int64_t first_tile(const attn_project *project) {
+    return project->rows.first / project->tile_rows;
+}
+
+/* Tiles per batch item that hold rows of this rank. */
+static int64_t tile_count(const attn_project *project) {
+    int64_t last = project->rows.first + project->rows.count;
+    if (project->rows.count == 0) return 0;
+    return (last - 1) / project->tile_rows + 1 - first_tile(project);
+}
+
+static row_tile tile_of(const attn_project *project, int64_t number) {
+    int64_t tiles = tile_count(project);
+    int64_t rows_last = project->rows.first + project->rows.count;
+    row_tile tile;
+
+    tile.item = number / tiles;
+    tile.first = (first_tile(project) + number % tiles) * project->tile_rows;
+    tile.own.first = tile.first > project->rows.first ? tile.first : project->rows.first;
+    tile.own.last = tile.first + project->tile_rows;
+    if (tile.own.last > rows_last) tile.own.last = rows_last;
+    return tile;
+}
+
+/* result [tile_rows][outputs] := input [tile_rows][inputs] · weightᵀ */
+static void multiply(const attn_project *project, const float *input, int64_t inputs,
+                     const float *weight, int64_t outputs, float *result) {
+    cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasTrans, (blasint)project->tile_rows,
+                (blasint)outputs, (blasint)inputs, 1.0f, input, (blasint)inputs, weight,
+                (blasint)inputs, 0.0f, result, (blasint)outputs);
+}
+
+/* The tile's rows of x: in place when this rank holds all, else copied to `padded`. */
+static const float *input_tile(const attn_project *project, const row_tile *tile, const float *x,
+                               float *padded) {
+    int64_t width = project->model_dim;
+    const float *own =
+        x + (tile->item * project->rows.count + tile->own.first - project->rows.first) * width;
+    int64_t own_rows = attn_range_count(tile->own);
+
+    if (own_rows == project->tile_rows) return own;
+    memset(padded, 0, (size_t)(project->tile_rows * width) * sizeof(float));
+    memcpy(padded + (tile->own.first - tile->first) * width, own,
+           (size_t)(own_rows * width) * sizeof(float));
+    return padded;
+}
+
+/* Own rows of `result`, plus the bias, to the regions of all members. */
+static void scatter_tile(const attn_project *project, const row_tile *tile, const projection *which,
+                         const float *result) {
+    const attn_head_tensor *tensor = which->tensor;
+    int64_t columns = columns_of(tensor);
+
+    for (int member = 0; member < tensor->exchange.members; member++) {
+        attn_range heads = attn_head_tensor_heads(tensor, tensor->exchange.members, member);
+        int64_t first = heads.first * tensor->dim;
+        int64_t count = attn_range_count(heads) * tensor->dim;
+
+        for (int64_t row = tile->own.first; row < tile->own.last && count > 0; row++) {
+            const float *from = result + (row - tile->first) * columns + first;
+            float *to = attn_head_tensor_at(tensor, member, row - project->rows.first, tile->item);
+
+            if (which->bias == NULL)
+                memcpy(to, from, (size_t)count * sizeof(float));
+            else
+                for (int64_t c = 0; c < count; c++) to[c] = from[c] + which->bias[first + c];
+        }
+    }
+}
+
+/* BLAS must not start threads of its own inside or beside ours. */
+static int silence_blas_threads(void) {
+    int before = openblas_get_num_threads();
+    openblas_set_num_threads(1);
+    return before;
+}
+
+void attn_project_inputs(const attn_project *project, const attn_weights *weights, const float *x) {
+    enum { PROJECTIONS = 3 };
+    const projection projections[PROJECTIONS] = {
+        {weights->query, weights->query_bias, project->query},
+        {weights->key, weights->key_bias, project->key},
+        {weights->value, weights->value_bias, project->value},
+    };
+    int64_t count = project->batch * tile_count(project) * PROJECTIONS;
+    int blas_threads = silence_blas_threads();
+
+#pragma omp parallel for num_threads(project->threads) schedule(dynamic)
+    for (int64_t number = 0; number < count; number++) {
+        float *padded = project->scratch + omp_get_thread_num() * project->scratch_elems;
+        float *result = padded + project->tile_rows * project->model_dim;
+        const projection *which = &projections[number % PROJECTIONS];
+        row_tile tile = tile_of(project, number / PROJECTIONS);
+
+        multiply(project, input_tile(project, &tile, x, padded), project->model_dim, which->weight,
+                 columns_of(which->tensor), result);
+        scatter_tile(project, &tile, which, result);
+    }
+    openblas_set_num_threads(blas_threads);
+}
+
+/* The concatenation of all heads for the tile's rows; rows of others are zero. */
+static void gather_tile(const attn_project *project, const row_tile *tile, float *concatenation) {
+    const attn_head_tensor *tensor = project->output;
+    int64_t columns = columns_of(tensor);
+
+    if (attn_range_count(tile->own) < project->tile_rows)
+        memset(concatenation, 0, (size_t)(project->tile_rows * columns) * sizeof(float));
+    for (int member = 0; member < tensor->exchange.members; member++) {
+        attn_range heads = attn_head_tensor_heads(tensor, tensor->exchange.members, member);
+        size_t bytes = (size_t)(attn_range_count(heads) * tensor->dim) * sizeof(float);
+
+        for (int64_t row = tile->own.first; row < tile->own.last && bytes > 0; row++)
+            memcpy(concatenation + (row - tile->first) * columns + heads.first * tensor->dim,
+                   attn_head_tensor_at(tensor, member, row - project->rows.first, tile->item),
+                   bytes);
+    }
+}
+
+static void store_tile(const attn_project *project, const row_tile *tile, const float *result,
+                       const float *bias, float *y) {
+    int64_t width = project->model_dim;
+
+    for (int64_t row = tile->own.first; row < tile->own.last; row++) {
+        const float *from = result + (row - tile->first) * width;
+        float *to = y + (tile->item * project->rows.count + row - project->rows.first) * width;
+
+        if (bias == NULL)
+            memcpy(to, from, (size_t)width * sizeof(float));
+        else
+            for (int64_t c = 0; c < width; c++) to[c] = from[c] + bias[c];
+    }
+}
+
+void attn_project_output(const attn_project *project, const attn_weights *weights, float *y) {
+    int64_t columns = columns_of(project->output);
+    int64_t count = project->batch * tile_count(project);
+    int blas_threads = silence_blas_threads();
+
+#pragma omp parallel for num_threads(project->threads) schedule(dynamic)
+    for (int64_t number = 0; number < count; number++) {
+        float *concatenation = project->scratch + omp_get_thread_num() * project->scratch_elems;
+        float *result = concatenation + project->tile_rows * columns;
+        row_tile tile = tile_of(project, number);
+
+        gather_tile(project, &tile, concatenation);
+        multiply(project, concatenation, columns, weights->output, project->model_dim, result);
+        store_tile(project, &tile, result, weights->output_bias, y);
+    }
+    openblas_set_num_threads(blas_threads);
+}

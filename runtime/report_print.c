@@ -1,0 +1,121 @@
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "attnspan/kernels.h"
+#include "report.h"
+#include "version.h"
+
+enum { MOST_RANKS_SHOWN = 16, FIELD = 40 };
+
+/* "0–255", or "none". */
+static const char *range_text(int64_t first, int64_t count, char *text) {
+    if (count == 0)
+        snprintf(text, FIELD, "none");
+    else if (count == 1)
+        snprintf(text, FIELD, "%" PRId64, first);
+    else
+        snprintf(text, FIELD, "%" PRId64 "-%" PRId64, first, first + count - 1);
+    return text;
+}
+
+/* "12.3 MiB" */
+static const char *bytes_text(double bytes, char *text) {
+    static const char *const units[] = {"B", "KiB", "MiB", "GiB", "TiB"};
+    int unit = 0;
+
+    while (bytes >= 1024 && unit < 4) {
+        bytes /= 1024;
+        unit++;
+    }
+    snprintf(text, FIELD, unit == 0 ? "%.0f %s" : "%.1f %s", bytes, units[unit]);
+    return text;
+}
+
+static void print_problem(const attn_job *job, const attn_report *report) {
+    const attn_problem *p = &job->inputs.problem;
+    const attn_plan_info *info = &job->info;
+
+    printf("attnspan %s: %s\n\n", ATTN_VERSION, job->config.file);
+    printf("  problem    N %" PRId64, p->length);
+    if (p->kv_length != p->length) printf(", N_kv %" PRId64, p->kv_length);
+    printf(", B %" PRId64 ", H %" PRId64 ", H_kv %" PRId64 ", d_k %d, d_v %d", p->batch, p->heads,
+           p->kv_heads, p->key_dim, p->value_dim);
+    if (p->model_dim > 0) printf(", d_model %" PRId64, p->model_dim);
+    printf("\n             mask %s, fp32\n", attn_mask_name((int)p->mask));
+    printf("  mesh       %d rank%s = %d head group%s x %d sequence shard%s, %s, %s\n", job->ranks,
+           job->ranks == 1 ? "" : "s", info->mesh_heads, info->mesh_heads == 1 ? "" : "s",
+           info->mesh_sequence, info->mesh_sequence == 1 ? "" : "s", info->circulate, info->layout);
+    printf("  machine    %d node%s, %d thread%s a rank, %s\n", info->nodes,
+           info->nodes == 1 ? "" : "s", info->threads, info->threads == 1 ? "" : "s", report->cpu);
+    printf("             kernel %s, %s%s\n\n", info->kernel, report->blas,
+           report->mixed_blas ? ", other cores elsewhere" : "");
+}
+
+static void print_holdings(const attn_job *job, const attn_report *report) {
+    char rows[FIELD], shard[FIELD], heads[FIELD], kv_heads[FIELD];
+
+    printf("  %-6s %-20s %-20s %-10s %s\n", "rank", "rows of x and y", "queries attended", "heads",
+           "kv heads");
+    for (int i = 0; i < job->ranks && i < MOST_RANKS_SHOWN; i++) {
+        const attn_holding *holding = &report->holdings[i];
+        int idle = holding->heads == 0;
+        printf("  %-6d %-20s %-20s %-10s %s\n", holding->place,
+               range_text(holding->first_row, holding->rows, rows),
+               range_text(holding->first_shard_row, idle ? 0 : holding->shard_rows, shard),
+               range_text(holding->first_head, holding->heads, heads),
+               range_text(holding->first_kv_head, holding->kv_heads, kv_heads));
+    }
+    if (job->ranks > MOST_RANKS_SHOWN) printf("  ... and %d more\n", job->ranks - MOST_RANKS_SHOWN);
+}
+
+static void print_phases(const attn_report *report) {
+    static const char *const names[ATTN_PHASES] = {
+#define ATTN_PHASE_NAME(name) #name,
+        ATTN_PHASE_LIST(ATTN_PHASE_NAME)
+#undef ATTN_PHASE_NAME
+    };
+
+    printf("\n  %-10s %10s %10s %10s\n", "seconds", "min", "mean", "max");
+    for (int i = 0; i < ATTN_PHASES; i++)
+        printf("  %-10s %10.4f %10.4f %10.4f\n", names[i], report->phases[i].min,
+               report->phases[i].mean, report->phases[i].max);
+}
+
+static void print_figures(const attn_report *report) {
+    const attn_verification *verify = &report->verification;
+    char most[FIELD], total[FIELD];
+
+    printf("\n  attention  %.3f GFLOP, %.2f GFLOP/s\n", report->flops * 1e-9,
+           report->gflops_per_sec);
+    printf("  traffic    %s sent by a rank at most, %s in all\n",
+           bytes_text((double)report->sent_bytes_max, most),
+           bytes_text((double)report->sent_bytes_total, total));
+    printf("  memory     %s a rank at most, %s of it planned\n",
+           bytes_text((double)report->peak_rss_bytes_max, most),
+           bytes_text((double)report->planned_bytes_max, total));
+    if (verify->rows == 0) {
+        printf("  verify     not asked for\n");
+        return;
+    }
+    printf("  verify     %s: %" PRId64 " rows in fp64, max error %.2e of their RMS\n",
+           verify->passed ? "passed" : "FAILED", verify->rows, verify->max_error_over_rms);
+    printf("             (allowed %.1e), RMS error %.2e, lse error %.2e\n", verify->tolerance,
+           verify->rms_error_over_rms, verify->lse_max_error);
+}
+
+void attn_report_print(const attn_job *job, const attn_report *report) {
+    const char *const paths[] = {job->config.output.y, job->config.output.lse,
+                                 job->config.output.report};
+    const char *label = "wrote";
+
+    print_problem(job, report);
+    print_holdings(job, report);
+    print_phases(report);
+    print_figures(report);
+    for (size_t i = 0; i < sizeof paths / sizeof *paths; i++) {
+        if (paths[i][0] == '\0') continue;
+        printf("  %-10s %s\n", label, paths[i]);
+        label = "";
+    }
+}

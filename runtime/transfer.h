@@ -1,0 +1,49 @@
+/* transfer.h: point-to-point messages of any size, in flight together.
+ *
+ * A message is cut into pieces of at most attn_max_transfer_bytes(), which fits
+ * MPI's int counts; pieces of one pair of ranks arrive in order, so no piece needs
+ * a tag of its own. Both sides know the size; an empty message is not sent.
+ *
+ * Use: attn_transfer_create with room for the most pieces in flight; then, as
+ * often as wanted, any number of sends and receives, tests, and one wait.
+ */
+#ifndef ATTN_RUNTIME_TRANSFER_H
+#define ATTN_RUNTIME_TRANSFER_H
+
+#include <mpi.h>
+#include <stdint.h>
+
+#include "status.h"
+
+typedef struct attn_transfer {
+    MPI_Comm comm;         /* borrowed */
+    MPI_Request *requests; /* owned */
+    int64_t piece_elems;   /* largest piece of a message */
+    int count, capacity;   /* requests in flight, and room */
+    int64_t sent_bytes;    /* since the last reset by its owner */
+} attn_transfer;
+
+/* Requests that a message of that many elements takes. */
+int64_t attn_transfer_pieces(int64_t elems);
+
+/* Not collective. ATTN_ERR_MEMORY. */
+attn_status attn_transfer_create(attn_transfer *transfer, MPI_Comm comm, int64_t pieces,
+                                 attn_error *error);
+
+/* Starts sending, or receiving, `elems` floats. */
+void attn_transfer_send(attn_transfer *transfer, const float *data, int64_t elems, int peer);
+void attn_transfer_receive(attn_transfer *transfer, float *data, int64_t elems, int peer);
+
+/* Lets MPI make progress; nothing moves over TCP outside of MPI calls. */
+void attn_transfer_poll(attn_transfer *transfer);
+
+/* Until all that was started is done. */
+void attn_transfer_wait(attn_transfer *transfer);
+
+/* Rank 0's `elems` floats to all, in pieces. Collective on `comm`. */
+void attn_broadcast_floats(MPI_Comm comm, float *data, int64_t elems);
+
+/* A zeroed transfer is legal. */
+void attn_transfer_destroy(attn_transfer *transfer);
+
+#endif

@@ -1,0 +1,25 @@
+/* harness.h: a test program is a table of named tests over CUnit.
+ *
+ * Serial programs call attn_test_main; MPI programs call attn_test_main_mpi: a
+ * failure on any rank fails the test on every rank, and all leave together.
+ * Inside MPI tests use CU_ASSERT*, never the _FATAL forms: those jump out of one
+ * rank alone. */
+#ifndef ATTN_TESTS_HARNESS_H
+#define ATTN_TESTS_HARNESS_H
+
+#include <CUnit/CUnit.h>
+#include <stddef.h>
+
+typedef struct attn_test {
+    const char *name; /* says what holds */
+    void (*run)(void);
+} attn_test;
+
+/* Runs the tests and returns main's status: 0 when every assertion held. */
+int attn_test_main(const char *suite, const attn_test *tests, size_t count);
+int attn_test_main_mpi(int *argc, char ***argv, const char *suite, const attn_test *tests,
+                       size_t count);
+
+#define ATTN_TEST_COUNT(tests) (sizeof(tests) / sizeof *(tests))
+
+#endif

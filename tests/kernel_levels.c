@@ -1,0 +1,904 @@
+/* Every kernel that this machine runs, against the oracle and the contract of
+ * attnspan/kernels.h. A new kernel needs no line here: it is found in the table
+ * of attn_kernels(). */
+#include <float.h>
+#include <math.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "attnspan/kernels.h"
+#include "harness.h"
+
+/* Bound of max |error| / RMS of the oracle's seen rows. With u = 2^-24, queries
+ * and keys uniform in +-spread have scores of deviation 0.75, the largest about
+ * 4. One weight is wrong, relatively, by
+ *     the dot product   |score| u sqrt(key_dim) / 3: below 20 u, some 4 u RMS,
+ *     the exponent      its rounding and that of c, |exponent| < 8: 4 u RMS,
+ *     the polynomial    below 3 u,
+ * some 6 u RMS; the sums over a tile add 4 u. Such errors average out over the
+ * keys as the values themselves do, so RMS error / RMS is near 8 u, and the
+ * largest of 10^4 elements lies 4.5 deviations out: 36 u. A single key of the
+ * largest score has weight 0.08 among 512: 20 u · 0.08 against an RMS of 0.045
+ * adds 35 u. Together 50 u = 3.0e-6 and, doubly unlikely, 71 u = 4.2e-6. */
+static const double error_bound = 4e-6;
+static const float spread = 1.5f;
+
+/* Bound of |error| / (1 + |lse|): the same weights summed, and one rounding. */
+static const double lse_bound = 1e-6;
+
+enum { GUARD = 16 }; /* floats before and after each output */
+
+/* One call of one kernel, with its inputs. */
+typedef struct problem {
+    const attn_kernel *kernel;
+    int32_t rows, key_dim, value_dim;
+    int64_t keys;
+    ptrdiff_t query_stride, key_stride;
+    float scale;
+    float *query, *key, *value, *packed; /* owned; 4-byte aligned only */
+    attn_interval *visible;              /* owned; [rows] */
+    void *scratch;                       /* owned */
+} problem;
+
+/* ---- random numbers and memory ------------------------------------------ */
+
+static uint64_t random_state = 1;
+
+static uint32_t random_bits(void) {
+    random_state = random_state * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
+    return (uint32_t)(random_state >> 32);
+}
+
+/* Uniform in [-1, 1). */
+static float random_float(void) {
+    return (float)(random_bits() >> 8) * 0x1p-23f - 1.0f;
+}
+
+static void *allocate(size_t bytes) {
+    void *memory = aligned_alloc(64, (bytes + 63) / 64 * 64);
+
+    if (memory == NULL) abort();
+    return memory;
+}
+
+/* `count` floats of NaN, one element off the allocator's alignment and up to
+ * the very end of its memory. */
+static float *floats(size_t count) {
+    float *memory = malloc((count + 1) * sizeof *memory);
+
+    if (memory == NULL) abort();
+    for (size_t i = 0; i <= count; i++) memory[i] = NAN;
+    return memory + 1;
+}
+
+static void release(float *memory) {
+    if (memory != NULL) free(memory - 1);
+}
+
+static int same_bits(const float *a, const float *b, size_t count) {
+    return memcmp(a, b, count * sizeof *a) == 0;
+}
+
+/* ---- partials between canaries ------------------------------------------ */
+
+static const float canary = 12345.0f;
+
+static float *guarded(size_t count) {
+    float *memory = floats(count + 2 * GUARD);
+
+    for (size_t i = 0; i < GUARD; i++) memory[i] = memory[GUARD + count + i] = canary;
+    return memory + GUARD;
+}
+
+static int guards_hold(const float *memory, size_t count) {
+    for (size_t i = 0; i < GUARD; i++)
+        if (memory[-1 - (ptrdiff_t)i] != canary || memory[count + i] != canary) return 0;
+    return 1;
+}
+
+static attn_partial partial_new(int32_t rows, int32_t value_dim) {
+    return (attn_partial){.out = guarded((size_t)rows * (size_t)value_dim),
+                          .max = guarded((size_t)rows),
+                          .sum = guarded((size_t)rows)};
+}
+
+static void partial_free(attn_partial partial) {
+    release(partial.out - GUARD);
+    release(partial.max - GUARD);
+    release(partial.sum - GUARD);
+}
+
+static int partial_guards_hold(attn_partial partial, int32_t rows, int32_t value_dim) {
+    return guards_hold(partial.out, (size_t)rows * (size_t)value_dim) &&
+           guards_hold(partial.max, (size_t)rows) && guards_hold(partial.sum, (size_t)rows);
+}
+
+static int partial_same(attn_partial a, attn_partial b, int32_t rows, int32_t value_dim) {
+    return same_bits(a.out, b.out, (size_t)rows * (size_t)value_dim) &&
+           same_bits(a.max, b.max, (size_t)rows) && same_bits(a.sum, b.sum, (size_t)rows);
+}
+
+static void partial_copy(attn_partial to, attn_partial from, int32_t rows, int32_t value_dim) {
+    memcpy(to.out, from.out, (size_t)rows * (size_t)value_dim * sizeof *to.out);
+    memcpy(to.max, from.max, (size_t)rows * sizeof *to.max);
+    memcpy(to.sum, from.sum, (size_t)rows * sizeof *to.sum);
+}
+
+/* The rows [first, first + …) of a partial. */
+static attn_partial partial_at(attn_partial partial, int32_t first, int32_t value_dim) {
+    return (attn_partial){.out = partial.out + (ptrdiff_t)first * value_dim,
+                          .max = partial.max + first,
+                          .sum = partial.sum + first};
+}
+
+static void partial_clear(attn_partial partial, int32_t rows, int32_t value_dim) {
+    for (int32_t i = 0; i < rows * value_dim; i++) partial.out[i] = 0;
+    for (int32_t row = 0; row < rows; row++) {
+        partial.max[row] = -INFINITY;
+        partial.sum[row] = 0;
+    }
+}
+
+/* ---- problems ------------------------------------------------------------ */
+
+static size_t packed_elems(const problem *p) {
+    return (size_t)attn_packed_key_elems(p->kernel, p->keys, p->key_dim);
+}
+
+static problem problem_new(const attn_kernel *kernel, int32_t rows, int64_t keys, int32_t key_dim,
+                           int32_t value_dim) {
+    problem p = {.kernel = kernel,
+                 .rows = rows,
+                 .key_dim = key_dim,
+                 .value_dim = value_dim,
+                 .keys = keys,
+                 .query_stride = key_dim + (ptrdiff_t)(random_bits() % 4),
+                 .key_stride = key_dim + (ptrdiff_t)(random_bits() % 4),
+                 .scale = 1.0f / sqrtf((float)key_dim)};
+    const size_t scratch_bytes = kernel->scratch_bytes(key_dim, value_dim);
+    const size_t query_elems = (size_t)((rows - 1) * p.query_stride + key_dim);
+    const size_t key_elems = (size_t)((keys - 1) * p.key_stride + key_dim);
+    const size_t value_elems = (size_t)keys * (size_t)value_dim;
+
+    p.query = floats(query_elems);
+    p.key = floats(key_elems);
+    p.value = floats(value_elems);
+    p.packed = floats(packed_elems(&p));
+    p.visible = allocate((size_t)rows * sizeof *p.visible);
+    p.scratch = allocate(scratch_bytes + GUARD);
+    memset(p.scratch, 0xff, scratch_bytes + GUARD); /* NaNs */
+    /* Only what belongs to a row is a number: the gaps between rows stay NaN. */
+    for (int32_t row = 0; row < rows; row++)
+        for (int32_t i = 0; i < key_dim; i++)
+            p.query[row * p.query_stride + i] = spread * random_float();
+    for (int64_t j = 0; j < keys; j++)
+        for (int32_t i = 0; i < key_dim; i++) p.key[j * p.key_stride + i] = spread * random_float();
+    for (size_t i = 0; i < value_elems; i++) p.value[i] = random_float();
+    for (int32_t row = 0; row < rows; row++) p.visible[row] = (attn_interval){0, keys};
+    return p;
+}
+
+static void problem_free(problem *p) {
+    release(p->query);
+    release(p->key);
+    release(p->value);
+    release(p->packed);
+    free(p->visible);
+    free(p->scratch);
+}
+
+static attn_block_args args_of(const problem *p) {
+    return (attn_block_args){.query = p->query,
+                             .query_stride = p->query_stride,
+                             .rows = p->rows,
+                             .key_dim = p->key_dim,
+                             .value_dim = p->value_dim,
+                             .keys = p->packed,
+                             .values = p->value,
+                             .key_count = p->keys,
+                             .visible = p->visible,
+                             .scale = p->scale,
+                             .scratch = p->scratch};
+}
+
+static void expect(int holds, const problem *p, const char *what) {
+    CU_ASSERT(holds);
+    if (!holds)
+        fprintf(stderr, "    %s: %s (rows %d, keys %d, key_dim %d, value_dim %d)\n",
+                p->kernel->name, what, (int)p->rows, (int)p->keys, (int)p->key_dim,
+                (int)p->value_dim);
+}
+
+static void pack(const problem *p) {
+    p->kernel->pack_keys(p->key, p->key_stride, p->keys, p->key_dim, p->packed);
+}
+
+static attn_partial solve(const problem *p) {
+    const attn_partial result = partial_new(p->rows, p->value_dim);
+    const attn_block_args args = args_of(p);
+
+    pack(p);
+    p->kernel->attend(&args, result);
+    return result;
+}
+
+/* ---- the oracle ---------------------------------------------------------- */
+
+static double *widened(const float *from, ptrdiff_t stride, int64_t rows, int32_t columns) {
+    double *to = allocate((size_t)rows * (size_t)columns * sizeof *to);
+
+    for (int64_t row = 0; row < rows; row++)
+        for (int32_t c = 0; c < columns; c++) to[row * columns + c] = from[row * stride + c];
+    return to;
+}
+
+/* out: [rows][value_dim], lse: [rows]. */
+static void oracle(const problem *p, double *out, double *lse) {
+    double *query = widened(p->query, p->query_stride, p->rows, p->key_dim);
+    double *key = widened(p->key, p->key_stride, p->keys, p->key_dim);
+    double *value = widened(p->value, p->value_dim, p->keys, p->value_dim);
+    const double scale = p->scale;
+
+    for (int32_t row = 0; row < p->rows; row++) {
+        const double *q = query + (ptrdiff_t)row * p->key_dim;
+        double *to = out + (ptrdiff_t)row * p->value_dim, sum = 0;
+        const double max =
+            attn_oracle_max(q, key, p->key_dim, p->key_dim, p->visible[row], scale, -INFINITY);
+
+        for (int32_t c = 0; c < p->value_dim; c++) to[c] = 0;
+        attn_oracle_add(q, key, p->key_dim, value, p->value_dim, p->key_dim, p->value_dim,
+                        p->visible[row], scale, max, &sum, to);
+        attn_oracle_finish(max, sum, p->value_dim, to, &lse[row]);
+    }
+    free(query);
+    free(key);
+    free(value);
+}
+
+/* Finishes `partial` and compares: rows that see nothing exactly, the others
+ * within the bound. */
+static void expect_oracle(const problem *p, attn_partial partial) {
+    const size_t count = (size_t)p->rows * (size_t)p->value_dim;
+    double *wanted = allocate(count * sizeof *wanted);
+    double *wanted_lse = allocate((size_t)p->rows * sizeof *wanted_lse);
+    float *out = guarded(count), *lse = guarded((size_t)p->rows);
+    double squares = 0, worst = 0, worst_lse = 0;
+    int32_t seen = 0;
+
+    oracle(p, wanted, wanted_lse);
+    p->kernel->finish(partial, p->rows, p->value_dim, p->scale, out, p->value_dim, lse, 1);
+    for (int32_t row = 0; row < p->rows; row++) {
+        const int empty = p->visible[row].first >= p->visible[row].last;
+
+        for (int32_t c = 0; c < p->value_dim; c++) {
+            const ptrdiff_t at = (ptrdiff_t)row * p->value_dim + c;
+
+            if (empty && (out[at] != 0 || signbit(out[at]))) expect(0, p, "empty row is not +0");
+            if (!(fabs(out[at] - wanted[at]) <= worst)) worst = fabs(out[at] - wanted[at]);
+            squares += wanted[at] * wanted[at];
+        }
+        if (empty) {
+            expect(lse[row] == -INFINITY, p, "lse of an empty row");
+        } else {
+            const double error = fabs(lse[row] - wanted_lse[row]) / (1 + fabs(wanted_lse[row]));
+
+            if (!(error <= worst_lse)) worst_lse = error;
+            seen++;
+        }
+    }
+    if (seen > 0) {
+        const double rms = sqrt(squares / (seen * (double)p->value_dim));
+
+        expect(worst <= error_bound * rms, p, "error of out");
+        if (!(worst <= error_bound * rms)) fprintf(stderr, "    error / RMS %.3g\n", worst / rms);
+        expect(worst_lse <= lse_bound, p, "error of lse");
+    }
+    expect(guards_hold(out, count) && guards_hold(lse, (size_t)p->rows), p, "finish's canaries");
+    release(out - GUARD);
+    release(lse - GUARD);
+    free(wanted);
+    free(wanted_lse);
+}
+
+/* ---- masks, as intervals ------------------------------------------------- */
+
+typedef attn_interval interval_of(int64_t row, int64_t rows, int64_t keys);
+
+static attn_interval clipped(int64_t first, int64_t last, int64_t keys) {
+    return (attn_interval){first < 0      ? 0
+                           : first > keys ? keys
+                                          : first,
+                           last < 0      ? 0
+                           : last > keys ? keys
+                                         : last};
+}
+
+static attn_interval see_all(int64_t row, int64_t rows, int64_t keys) {
+    (void)row, (void)rows;
+    return (attn_interval){0, keys};
+}
+
+static attn_interval see_last_aligned(int64_t row, int64_t rows, int64_t keys) {
+    return clipped(0, row + 1 + keys - rows, keys);
+}
+
+static attn_interval see_first_aligned(int64_t row, int64_t rows, int64_t keys) {
+    (void)rows;
+    return clipped(0, row + 1, keys);
+}
+
+static attn_interval see_in_odd_rows(int64_t row, int64_t rows, int64_t keys) {
+    (void)rows;
+    return clipped(0, row % 2 * keys, keys);
+}
+
+static attn_interval see_one_key(int64_t row, int64_t rows, int64_t keys) {
+    const int64_t key = (row * 37 + rows) % keys;
+
+    return (attn_interval){key, key + 1};
+}
+
+static attn_interval see_window(int64_t row, int64_t rows, int64_t keys) {
+    const int64_t center = row * keys / rows;
+
+    return clipped(center - 5, center + 3, keys);
+}
+
+static attn_interval see_end(int64_t row, int64_t rows, int64_t keys) {
+    (void)rows;
+    return clipped(keys - 1 - 3 * row, keys, keys);
+}
+
+static attn_interval see_nothing(int64_t row, int64_t rows, int64_t keys) {
+    return clipped(row, rows - row - 1 < row ? rows - row - 1 : row, keys);
+}
+
+static interval_of *const masks[] = {see_all,         see_last_aligned, see_first_aligned,
+                                     see_in_odd_rows, see_one_key,      see_window,
+                                     see_end,         see_nothing};
+
+/* ---- the table: every combination of a line's lists under every mask ----- */
+
+enum { ALL_ROWS = -1, HALF_ROWS = -2, SAME = -3, PANEL = -4, PANEL_LESS = -5, PANEL_MORE = -6 };
+
+static const struct sweep {
+    const char *what;
+    int32_t key_dims[40], value_dims[16], keys[20], rows[8]; /* each ends with a 0 */
+} sweeps[] = {
+    {"each head dimension",
+     {1,  2,  3,  4,  5,  6,  7,  8,  9,  10, 11, 12,  13,  14, 15,
+      16, 17, 18, 19, 20, 32, 40, 64, 72, 80, 96, 128, 192, 256},
+     {SAME},
+     {65},
+     {5}},
+    {"values wider and narrower than keys", {1, 7, 16, 33}, {1, 2, 5, 8, 9, 24, 100}, {40}, {6}},
+    {"each key count",
+     {3, 64},
+     {SAME},
+     {1, 2, PANEL_LESS, PANEL, PANEL_MORE, 31, 32, 33, 63, 64, 65, 100, 127, 128, 129, 257},
+     {7}},
+    {"each row count", {24}, {SAME}, {70}, {1, 2, 3, 4, 5, HALF_ROWS, ALL_ROWS}},
+    {"many keys", {20, 128}, {SAME}, {512}, {1, ALL_ROWS}},
+};
+
+static int32_t resolve(int32_t entry, const attn_kernel *kernel, int32_t same) {
+    switch (entry) {
+        case ALL_ROWS:
+            return kernel->query_rows;
+        case HALF_ROWS:
+            return kernel->query_rows / 2 + 1;
+        case PANEL:
+            return kernel->key_panel;
+        case PANEL_LESS:
+            return kernel->key_panel > 1 ? kernel->key_panel - 1 : 1;
+        case PANEL_MORE:
+            return kernel->key_panel + 1;
+        case SAME:
+            return same;
+        default:
+            return entry;
+    }
+}
+
+static void check_problem(const attn_kernel *kernel, int32_t rows, int32_t keys, int32_t key_dim,
+                          int32_t value_dim) {
+    for (size_t m = 0; m < sizeof masks / sizeof *masks; m++) {
+        problem p = problem_new(kernel, rows, keys, key_dim, value_dim);
+        const size_t scratch_bytes = kernel->scratch_bytes(key_dim, value_dim);
+        attn_partial result;
+
+        for (int32_t row = 0; row < rows; row++) p.visible[row] = masks[m](row, rows, keys);
+        result = solve(&p);
+        expect(partial_guards_hold(result, rows, value_dim), &p, "attend's canaries");
+        for (size_t i = 0; i < GUARD; i++)
+            if (((unsigned char *)p.scratch)[scratch_bytes + i] != 0xff)
+                expect(0, &p, "scratch's canary");
+        for (int32_t row = 0; row < rows; row++)
+            if (p.visible[row].first >= p.visible[row].last)
+                expect(result.max[row] == -INFINITY && result.sum[row] == 0, &p, "empty partial");
+        expect_oracle(&p, result);
+        partial_free(result);
+        problem_free(&p);
+    }
+}
+
+static void check_sweep(const attn_kernel *kernel, const struct sweep *sweep) {
+    for (const int32_t *d = sweep->key_dims; *d != 0; d++)
+        for (const int32_t *v = sweep->value_dims; *v != 0; v++)
+            for (const int32_t *k = sweep->keys; *k != 0; k++)
+                for (const int32_t *r = sweep->rows; *r != 0; r++) {
+                    const int32_t rows = resolve(*r, kernel, 0);
+
+                    if (rows > kernel->query_rows) continue;
+                    check_problem(kernel, rows, resolve(*k, kernel, 0), *d,
+                                  resolve(*v, kernel, *d));
+                }
+}
+
+/* ---- what the tests do for each kernel ----------------------------------- */
+
+static void for_each_kernel(void (*check)(const attn_kernel *kernel)) {
+    int32_t count;
+    const attn_kernel *const *kernels = attn_kernels(&count);
+
+    for (int32_t k = 0; k < count; k++)
+        if (kernels[k]->supported()) check(kernels[k]);
+}
+
+static void check_oracle(const attn_kernel *kernel) {
+    for (size_t s = 0; s < sizeof sweeps / sizeof *sweeps; s++) check_sweep(kernel, &sweeps[s]);
+}
+
+/* Panels hold the keys column by column, zeros after the last, nothing beyond. */
+static void check_packing(const attn_kernel *kernel) {
+    for (int32_t keys = 1; keys <= 2 * kernel->key_panel + 1; keys++) {
+        problem p = problem_new(kernel, 1, keys, 5, 1);
+        const int32_t panel = kernel->key_panel;
+        const size_t count = packed_elems(&p);
+        float *packed = guarded(count);
+        int holds = count == (size_t)((keys + panel - 1) / panel * panel) * 5;
+
+        kernel->pack_keys(p.key, p.key_stride, keys, p.key_dim, packed);
+        for (int32_t j = 0; holds && j < (keys + panel - 1) / panel * panel; j++)
+            for (int32_t i = 0; i < p.key_dim; i++)
+                holds &= packed[(j / panel * p.key_dim + i) * panel + j % panel] ==
+                         (j < keys ? p.key[j * p.key_stride + i] : 0.0f);
+        expect(holds, &p, "packed keys");
+        expect(guards_hold(packed, count), &p, "pack_keys' canaries");
+        release(packed - GUARD);
+        problem_free(&p);
+    }
+}
+
+/* Differences of scores as large as fp32 and beyond: the largest key wins. */
+static void check_extremes(const attn_kernel *kernel) {
+    static const float sizes[] = {1e4f, 1e20f, 1e30f, 3e38f};
+
+    for (size_t s = 0; s < sizeof sizes / sizeof *sizes; s++)
+        for (int32_t winner = 0; winner < 150; winner += 7) {
+            problem p = problem_new(kernel, 3, 150, 4, 9);
+            attn_partial result;
+
+            p.scale = 1;
+            for (int32_t row = 0; row < p.rows; row++)
+                for (int32_t i = 0; i < p.key_dim; i++)
+                    p.query[row * p.query_stride + i] = i == 0 ? 1.0f : 0.0f;
+            for (int32_t j = 0; j < p.keys; j++) {
+                const float small = j % 3 == 0 ? 0.5f : -1.0f;
+
+                p.key[j * p.key_stride] = j == winner ? sizes[s] : small * sizes[s];
+            }
+            p.visible[1] = (attn_interval){0, winner}; /* ties, or nothing but the negative */
+            p.visible[2] = (attn_interval){1, 3};
+            result = solve(&p);
+            expect_oracle(&p, result);
+            partial_free(result);
+            problem_free(&p);
+        }
+}
+
+/* A problem whose rows see all kinds of intervals of three tiles or more; its
+ * values reach down to where products underflow. */
+static problem mixed_problem(const attn_kernel *kernel) {
+    problem p = problem_new(kernel, kernel->query_rows, 300, 19, 21);
+
+    for (int32_t row = 0; row < p.rows; row++)
+        p.visible[row] = masks[(size_t)row % (sizeof masks / sizeof *masks)](row, p.rows, p.keys);
+    for (int64_t i = 0; i < p.keys * p.value_dim; i++)
+        if (i % 5 < 2) p.value[i] = i % 5 == 0 ? -FLT_MIN : -0x1p-149f;
+    return p;
+}
+
+/* Row `row` of the problem at place `place` of a call of `rows` rows, the others
+ * taken from anywhere with intervals of their own. */
+static void check_row_at(const problem *p, attn_partial wanted, int32_t row, int32_t place,
+                         int32_t rows) {
+    problem moved = *p;
+    attn_partial result;
+
+    moved.rows = rows;
+    moved.query_stride = p->key_dim;
+    moved.query = floats((size_t)rows * (size_t)p->key_dim);
+    moved.visible = allocate((size_t)rows * sizeof *moved.visible);
+    for (int32_t r = 0; r < rows; r++) {
+        const int32_t source = r == place ? row : (int32_t)(random_bits() % (uint32_t)p->rows);
+        const int64_t edge = (int64_t)(random_bits() % (uint32_t)(p->keys + 1));
+
+        memcpy(moved.query + (ptrdiff_t)r * p->key_dim, p->query + source * p->query_stride,
+               (size_t)p->key_dim * sizeof *moved.query);
+        moved.visible[r] =
+            r == place ? p->visible[row] : (attn_interval){r % 3 == 0 ? 0 : edge / 2, edge};
+    }
+    result = solve(&moved);
+    expect(partial_same(partial_at(wanted, row, p->value_dim),
+                        partial_at(result, place, p->value_dim), 1, p->value_dim),
+           p, "a row's bits depend on its neighbours");
+    partial_free(result);
+    release(moved.query);
+    free(moved.visible);
+}
+
+static void check_independence(const attn_kernel *kernel) {
+    problem p = mixed_problem(kernel);
+    const attn_partial wanted = solve(&p);
+
+    for (int32_t row = 0; row < p.rows; row++) {
+        check_row_at(&p, wanted, row, 0, 1);
+        check_row_at(&p, wanted, row, p.rows - 1, p.rows);
+        for (int32_t times = 0; times < 6; times++) {
+            const int32_t rows = 1 + (int32_t)(random_bits() % (uint32_t)p.rows);
+
+            check_row_at(&p, wanted, row, (int32_t)(random_bits() % (uint32_t)rows), rows);
+        }
+    }
+    partial_free(wanted);
+    problem_free(&p);
+}
+
+static void check_null_is_full(const attn_kernel *kernel) {
+    static const int32_t key_counts[] = {1, 8, 31, 32, 100, 128, 300};
+
+    for (size_t k = 0; k < sizeof key_counts / sizeof *key_counts; k++) {
+        problem p = problem_new(kernel, kernel->query_rows, key_counts[k], 11, 13);
+        const attn_partial wanted = solve(&p), result = partial_new(p.rows, p.value_dim);
+        attn_block_args args = args_of(&p);
+
+        args.visible = NULL;
+        kernel->attend(&args, result);
+        expect(partial_same(wanted, result, p.rows, p.value_dim), &p, "NULL and full differ");
+        partial_free(wanted);
+        partial_free(result);
+        problem_free(&p);
+    }
+}
+
+/* What stands at keys that a row does not see, in keys or values, is nothing to
+ * it, even NaN. */
+static void check_masked_is_nothing(const attn_kernel *kernel) {
+    static const float poison[] = {NAN, INFINITY, -INFINITY, FLT_MAX};
+    problem p = problem_new(kernel, kernel->query_rows, 200, 9, 10);
+    attn_partial wanted;
+
+    /* Keys 60 … 69 and 150 … 159 are seen by the last row alone, or by nobody. */
+    for (int32_t row = 0; row < p.rows; row++)
+        p.visible[row] =
+            row % 2 == 0 ? (attn_interval){row % 60, 60} : (attn_interval){70, 150 - row % 3};
+    p.visible[p.rows - 1] = (attn_interval){0, 200};
+    wanted = solve(&p);
+    for (size_t i = 0; i < sizeof poison / sizeof *poison; i++) {
+        attn_partial result;
+
+        for (int64_t j = 60; j < 160; j = j == 69 ? 150 : j + 1) {
+            p.key[j * p.key_stride + j % p.key_dim] = poison[i];
+            p.value[j * p.value_dim + j % p.value_dim] = poison[i];
+        }
+        result = solve(&p);
+        expect(partial_same(wanted, result, p.rows - 1, p.value_dim), &p, "a masked key counts");
+        p.visible[p.rows - 1] = (attn_interval){160, 200};
+        partial_free(result);
+        result = solve(&p);
+        expect(partial_same(wanted, result, p.rows - 1, p.value_dim), &p, "a hidden key counts");
+        p.visible[p.rows - 1] = (attn_interval){0, 200};
+        partial_free(result);
+    }
+    partial_free(wanted);
+    problem_free(&p);
+}
+
+/* A visible NaN must not vanish. */
+static void check_nan_shows(const attn_kernel *kernel) {
+    for (int in_keys = 0; in_keys < 2; in_keys++)
+        for (int64_t at = 0; at < 140; at += 139) {
+            problem p = problem_new(kernel, 2, 140, 3, 9);
+            attn_partial result;
+
+            if (in_keys)
+                p.key[at * p.key_stride] = NAN;
+            else
+                p.value[at * p.value_dim] = NAN;
+            result = solve(&p);
+            expect(isnan(result.out[0]) && isnan(result.out[p.value_dim]), &p, "NaN is lost");
+            partial_free(result);
+            problem_free(&p);
+        }
+}
+
+/* ---- merge and finish ---------------------------------------------------- */
+
+static const int32_t widths[] = {1, 2, 3, 4, 5, 7, 8, 9, 15, 16, 17, 31, 64, 100};
+
+enum { MERGE_ROWS = 5 };
+
+static attn_partial random_partial(int32_t value_dim) {
+    const attn_partial partial = partial_new(MERGE_ROWS, value_dim);
+
+    for (int32_t i = 0; i < MERGE_ROWS * value_dim; i++) partial.out[i] = 10 * random_float();
+    for (int32_t row = 0; row < MERGE_ROWS; row++) {
+        partial.max[row] = 20 * random_float();
+        partial.sum[row] = 3 + random_float();
+    }
+    return partial;
+}
+
+static void check_merge_empty(const attn_kernel *kernel) {
+    for (size_t w = 0; w < sizeof widths / sizeof *widths; w++) {
+        const int32_t d = widths[w];
+        const problem p = {.kernel = kernel, .rows = MERGE_ROWS, .value_dim = d};
+        const attn_partial left = random_partial(d), right = random_partial(d);
+        const attn_partial empty = partial_new(MERGE_ROWS, d), result = partial_new(MERGE_ROWS, d);
+        const attn_partial pair = partial_new(MERGE_ROWS, d), other = partial_new(MERGE_ROWS, d);
+
+        partial_clear(empty, MERGE_ROWS, d);
+        left.out[0] = -0.0f; /* a copy keeps even this */
+        kernel->merge(result, left, empty, MERGE_ROWS, d, 0.3f);
+        expect(partial_same(result, left, MERGE_ROWS, d), &p, "merge with empty at the right");
+        kernel->merge(result, empty, left, MERGE_ROWS, d, 0.3f);
+        expect(partial_same(result, left, MERGE_ROWS, d), &p, "merge with empty at the left");
+        kernel->merge(result, empty, empty, MERGE_ROWS, d, 0.3f);
+        expect(partial_same(result, empty, MERGE_ROWS, d), &p, "merge of empties");
+
+        /* (left + empty) + right = left + (empty + right), to the bit. */
+        kernel->merge(pair, left, empty, MERGE_ROWS, d, 0.3f);
+        kernel->merge(result, pair, right, MERGE_ROWS, d, 0.3f);
+        kernel->merge(pair, empty, right, MERGE_ROWS, d, 0.3f);
+        kernel->merge(other, left, pair, MERGE_ROWS, d, 0.3f);
+        expect(partial_same(result, other, MERGE_ROWS, d), &p, "merge around empty");
+        expect(partial_guards_hold(result, MERGE_ROWS, d), &p, "merge's canaries");
+        partial_free(left);
+        partial_free(right);
+        partial_free(empty);
+        partial_free(result);
+        partial_free(pair);
+        partial_free(other);
+    }
+}
+
+static void check_merge_aliased(const attn_kernel *kernel) {
+    for (size_t w = 0; w < sizeof widths / sizeof *widths; w++) {
+        const int32_t d = widths[w];
+        const problem p = {.kernel = kernel, .rows = MERGE_ROWS, .value_dim = d};
+        const attn_partial left = random_partial(d), right = random_partial(d);
+        const attn_partial wanted = partial_new(MERGE_ROWS, d), result = partial_new(MERGE_ROWS, d);
+
+        partial_clear(right, 1, d); /* one row of the empty kind among them */
+        kernel->merge(wanted, left, right, MERGE_ROWS, d, 0.3f);
+        partial_copy(result, left, MERGE_ROWS, d);
+        kernel->merge(result, result, right, MERGE_ROWS, d, 0.3f);
+        expect(partial_same(result, wanted, MERGE_ROWS, d), &p, "merge into left");
+        partial_copy(result, right, MERGE_ROWS, d);
+        kernel->merge(result, left, result, MERGE_ROWS, d, 0.3f);
+        expect(partial_same(result, wanted, MERGE_ROWS, d), &p, "merge into right");
+        expect(partial_guards_hold(result, MERGE_ROWS, d), &p, "merge's canaries");
+        partial_free(left);
+        partial_free(right);
+        partial_free(wanted);
+        partial_free(result);
+    }
+}
+
+/* The larger maximum wins by any distance, from either side, and exactly. */
+static void check_merge_far(const attn_kernel *kernel) {
+    static const float apart[] = {1e4f, 1e30f, 3e38f};
+    const int32_t d = 19;
+    const problem p = {.kernel = kernel, .rows = MERGE_ROWS, .value_dim = d};
+
+    for (size_t i = 0; i < sizeof apart / sizeof *apart; i++) {
+        const attn_partial low = random_partial(d), high = random_partial(d);
+        const attn_partial result = partial_new(MERGE_ROWS, d);
+
+        for (int32_t row = 0; row < MERGE_ROWS; row++) {
+            low.max[row] = -apart[i];
+            high.max[row] = apart[i];
+        }
+        kernel->merge(result, low, high, MERGE_ROWS, d, 0.3f);
+        expect(partial_same(result, high, MERGE_ROWS, d), &p, "merge with far more at the right");
+        kernel->merge(result, high, low, MERGE_ROWS, d, 0.3f);
+        expect(partial_same(result, high, MERGE_ROWS, d), &p, "merge with far more at the left");
+        partial_free(low);
+        partial_free(high);
+        partial_free(result);
+    }
+}
+
+/* The partial of the keys [first, last) of a problem; first lies on a panel. */
+static attn_partial solve_part(const problem *p, int64_t first, int64_t last) {
+    const attn_partial result = partial_new(p->rows, p->value_dim);
+    attn_block_args args = args_of(p);
+    attn_interval *visible = allocate((size_t)p->rows * sizeof *visible);
+
+    for (int32_t row = 0; row < p->rows; row++)
+        visible[row] =
+            clipped(p->visible[row].first - first, p->visible[row].last - first, last - first);
+    args.keys += first * p->key_dim;
+    args.values += first * p->value_dim;
+    args.key_count = last - first;
+    args.visible = visible;
+    p->kernel->attend(&args, result);
+    free(visible);
+    return result;
+}
+
+static void check_merged_parts(const attn_kernel *kernel) {
+    for (size_t m = 0; m < sizeof masks / sizeof *masks; m++)
+        for (int64_t split = ATTN_KEY_UNIT; split < 300; split += 3 * ATTN_KEY_UNIT) {
+            problem p = problem_new(kernel, kernel->query_rows, 300, 18, 17);
+            attn_partial left, right;
+
+            for (int32_t row = 0; row < p.rows; row++)
+                p.visible[row] = masks[m](row, p.rows, p.keys);
+            pack(&p);
+            left = solve_part(&p, 0, split);
+            right = solve_part(&p, split, p.keys);
+            kernel->merge(left, left, right, p.rows, p.value_dim, p.scale);
+            expect_oracle(&p, left);
+            partial_free(left);
+            partial_free(right);
+            problem_free(&p);
+        }
+}
+
+static void check_finish(const attn_kernel *kernel) {
+    enum { COLUMNS = 11, STRIDE = 14 };
+    const problem p = {.kernel = kernel, .rows = 3, .value_dim = COLUMNS};
+    const attn_partial partial = partial_new(3, COLUMNS);
+    float *out = guarded(3 * STRIDE), *lse = guarded(3 * 2);
+    int signs = 1, gaps = 1;
+
+    partial_clear(partial, 3, COLUMNS);
+    partial.sum[1] = 3; /* row 0 is empty */
+    partial.max[1] = -7;
+    partial.sum[2] = 1;
+    partial.max[2] = -0.0f;
+    for (int c = 0; c < COLUMNS; c++) {
+        partial.out[COLUMNS + c] = c % 2 == 0 ? -0.0f : (float)c;
+        partial.out[2 * COLUMNS + c] = c % 2 == 0 ? -0.0f : -0x1p-149f;
+    }
+    partial.sum[2] = 4; /* −2^-149 / 4 underflows */
+    kernel->finish(partial, 3, COLUMNS, 0.5f, out, STRIDE, lse, 2);
+    for (int row = 0; row < 3; row++) {
+        for (int c = 0; c < COLUMNS; c++)
+            signs &= !(out[row * STRIDE + c] == 0 && signbit(out[row * STRIDE + c]));
+        for (int c = COLUMNS; c < STRIDE; c++) gaps &= isnan(out[row * STRIDE + c]) != 0;
+        gaps &= isnan(lse[row * 2 + 1]) != 0;
+        expect(out[row * STRIDE] == 0, &p, "finish of zeros");
+    }
+    expect(signs, &p, "finish makes -0");
+    expect(gaps, &p, "finish writes between its rows");
+    expect(out[STRIDE + 3] == 3.0f / 3.0f, &p, "finish divides");
+    expect(lse[0] == -INFINITY && fabs(lse[2] - (-3.5 + log(3.0))) < 1e-6, &p, "finish's lse");
+    expect(guards_hold(out, 3 * STRIDE) && guards_hold(lse, 3 * 2), &p, "finish's canaries");
+
+    partial.sum[1] = 1;
+    partial.max[1] = -1e-30f; /* its product with the scale underflows */
+    kernel->finish(partial, 2, COLUMNS, 1e-20f, out, STRIDE, lse, 2);
+    expect(lse[2] == 0 && !signbit(lse[2]), &p, "lse is -0");
+    kernel->finish(partial, 2, COLUMNS, 0.5f, out, STRIDE, NULL, 0);
+    release(out - GUARD);
+    release(lse - GUARD);
+    partial_free(partial);
+}
+
+/* Merging is pointwise over rows, so a row's bits stand alone there too. */
+static void check_merge_rows(const attn_kernel *kernel) {
+    const int32_t d = 37;
+    const problem p = {.kernel = kernel, .rows = MERGE_ROWS, .value_dim = d};
+    const attn_partial left = random_partial(d), right = random_partial(d);
+    const attn_partial wanted = partial_new(MERGE_ROWS, d), result = partial_new(MERGE_ROWS, d);
+
+    kernel->merge(wanted, left, right, MERGE_ROWS, d, 0.3f);
+    for (int32_t row = 0; row < MERGE_ROWS; row++)
+        kernel->merge(partial_at(result, row, d), partial_at(left, row, d),
+                      partial_at(right, row, d), 1, d, 0.3f);
+    expect(partial_same(wanted, result, MERGE_ROWS, d), &p, "merge row by row");
+    partial_free(left);
+    partial_free(right);
+    partial_free(wanted);
+    partial_free(result);
+}
+
+/* ---- tests ---------------------------------------------------------------- */
+
+static void test_table(void) {
+    int32_t count;
+    const attn_kernel *const *kernels = attn_kernels(&count);
+    const int32_t best = attn_kernel_best();
+
+    CU_ASSERT(count >= 1);
+    CU_ASSERT(best >= 0 && best < count && kernels[best]->supported());
+    CU_ASSERT_STRING_EQUAL(attn_kernel_name(0), "generic");
+    CU_ASSERT(kernels[0]->supported());
+    CU_ASSERT_PTR_NULL(attn_kernel_name(count));
+    CU_ASSERT_PTR_NULL(attn_kernel_name(-1));
+    for (int32_t k = 0; k < count; k++) {
+        CU_ASSERT_STRING_EQUAL(attn_kernel_name(k), kernels[k]->name);
+        CU_ASSERT(kernels[k]->query_rows >= 1);
+        CU_ASSERT(kernels[k]->key_panel >= 1 && ATTN_KEY_UNIT % kernels[k]->key_panel == 0);
+        CU_ASSERT(kernels[k]->scratch_bytes(1, 1) > 0);
+        CU_ASSERT(attn_packed_key_elems(kernels[k], INT64_C(1) << 40, 128) == INT64_C(1) << 47);
+        for (int32_t j = 0; j < k; j++)
+            CU_ASSERT_STRING_NOT_EQUAL(kernels[j]->name, kernels[k]->name);
+    }
+}
+
+static void test_packing(void) {
+    for_each_kernel(check_packing);
+}
+static void test_oracle(void) {
+    for_each_kernel(check_oracle);
+}
+static void test_extremes(void) {
+    for_each_kernel(check_extremes);
+}
+static void test_independence(void) {
+    for_each_kernel(check_independence);
+}
+static void test_null_is_full(void) {
+    for_each_kernel(check_null_is_full);
+}
+static void test_masked_is_nothing(void) {
+    for_each_kernel(check_masked_is_nothing);
+}
+static void test_nan_shows(void) {
+    for_each_kernel(check_nan_shows);
+}
+static void test_merge_empty(void) {
+    for_each_kernel(check_merge_empty);
+}
+static void test_merge_aliased(void) {
+    for_each_kernel(check_merge_aliased);
+}
+static void test_merge_far(void) {
+    for_each_kernel(check_merge_far);
+}
+static void test_merge_rows(void) {
+    for_each_kernel(check_merge_rows);
+}
+static void test_merged_parts(void) {
+    for_each_kernel(check_merged_parts);
+}
+static void test_finish(void) {
+    for_each_kernel(check_finish);
+}
+
+int main(void) {
+    static const attn_test tests[] = {
+        {"kernel.table", test_table},
+        {"kernel.packing", test_packing},
+        {"kernel.oracle", test_oracle},
+        {"kernel.extreme_scores", test_extremes},
+        {"kernel.row_independence", test_independence},
+        {"kernel.null_is_full", test_null_is_full},
+        {"kernel.masked_is_nothing", test_masked_is_nothing},
+        {"kernel.nan_shows", test_nan_shows},
+        {"kernel.merge.empty_keeps_bits", test_merge_empty},
+        {"kernel.merge.aliased", test_merge_aliased},
+        {"kernel.merge.far_maxima", test_merge_far},
+        {"kernel.merge.row_by_row", test_merge_rows},
+        {"kernel.merge.parts_are_whole", test_merged_parts},
+        {"kernel.finish", test_finish},
+    };
+
+    return attn_test_main("kernel_levels", tests, ATTN_TEST_COUNT(tests));
+}
