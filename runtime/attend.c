@@ -230,8 +230,7 @@ static void run_tile(const worker *self, const query_tile *tile, int32_t step) {
         else
             join(self, tile, &tree->ops[op]);
     }
-    if (step + 1 == tree->step_count)
-        finish(self, tile, tree->ops[tree->step_first[tree->step_count] - 1].result);
+    if (step == tree->root_step) finish(self, tile, tree->ops[last - 1].result);
 }
 
 /* Work item `number`, tiles last to first: under a causal mask the last ones are
@@ -257,6 +256,7 @@ void attn_attend_step(attn_attend *attend, int32_t step, const attn_kv_shard *sh
     int64_t count = tile_count(attend);
     int64_t done = 0;
 
+    if (attend->tree.step_first[step] == attend->tree.step_first[step + 1]) return;
 #pragma omp parallel num_threads(attend->threads)
     {
         int thread = omp_get_thread_num();

@@ -139,6 +139,7 @@ attn_status attn_merge_tree_create(int64_t block_count, const attn_range *arriva
     }
     for (int32_t step = 0; step < step_count; step++) {
         tree->step_first[step] = planner.count;
+        if (attn_range_count(arrivals[step]) > 0) tree->root_step = step;
         for (int64_t block = arrivals[step].first; block < arrivals[step].last; block++)
             arrive(&planner, block, step, tree->ops);
     }

@@ -30,9 +30,10 @@ typedef struct attn_merge_op {
 } attn_merge_op;
 
 typedef struct attn_merge_tree {
-    attn_merge_op *ops;  /* owned; the last one's result is the root */
+    attn_merge_op *ops;  /* owned; the last one makes the root */
     int64_t *step_first; /* owned; [step_count + 1]: ops of step t are [first[t], first[t+1]) */
     int32_t step_count;
+    int32_t root_step;         /* in which the root is made: its slot lasts no longer */
     int32_t kept_slots, slots; /* slots [kept_slots, slots) live within a step only */
 } attn_merge_tree;
 

@@ -1,0 +1,504 @@
+#define _POSIX_C_SOURCE 200809L
+
+/* The library on any number of ranks: every mesh, circulation and thread count gives
+ * the oracle's result, and the very bits that one rank alone gives. */
+#include <math.h>
+#include <mpi.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "attnspan/attnspan.h"
+#include "harness.h"
+#include "status.h"
+#include "synthetic.h"
+
+typedef struct problem_case {
+    const char *what;
+    attn_problem problem;
+    int biases; /* of a layer */
+} problem_case;
+
+/* With 32-key blocks up to N = 1024, these have 1 to 10 blocks: shards are uneven or
+ * empty for most rank counts. */
+static const problem_case cases[] = {
+    {"causal, uneven", {1, 301, 301, 5, 5, 24, 24, 0, 0, ATTN_MASK_CAUSAL}, 0},
+    {"no mask, uneven", {1, 250, 250, 3, 3, 16, 16, 0, 0, ATTN_MASK_NONE}, 0},
+    {"grouped heads", {1, 200, 200, 6, 3, 20, 20, 0, 0, ATTN_MASK_CAUSAL}, 0},
+    {"more head groups than kv heads", {1, 130, 130, 8, 2, 8, 8, 0, 0, ATTN_MASK_CAUSAL}, 0},
+    {"one kv head", {2, 96, 96, 4, 1, 12, 12, 0, 0, ATTN_MASK_NONE}, 0},
+    {"one head for many ranks", {1, 160, 160, 1, 1, 32, 32, 0, 0, ATTN_MASK_CAUSAL}, 0},
+    {"wider values than keys", {1, 100, 100, 2, 2, 7, 33, 0, 0, ATTN_MASK_CAUSAL}, 0},
+    {"batch", {3, 70, 70, 4, 2, 16, 16, 0, 0, ATTN_MASK_CAUSAL}, 0},
+    {"one row", {1, 1, 1, 4, 2, 16, 16, 0, 0, ATTN_MASK_CAUSAL}, 0},
+    {"fewer rows than ranks", {2, 3, 3, 3, 3, 8, 8, 0, 0, ATTN_MASK_CAUSAL}, 0},
+    {"decode: one query, many keys", {1, 1, 300, 4, 2, 16, 16, 0, 0, ATTN_MASK_CAUSAL}, 0},
+    {"fewer queries than keys", {1, 90, 310, 3, 1, 16, 16, 0, 0, ATTN_MASK_CAUSAL}, 0},
+    {"more queries than keys: some see none",
+     {1, 210, 75, 2, 2, 16, 16, 0, 0, ATTN_MASK_CAUSAL},
+     0},
+    {"own scale", {1, 64, 64, 2, 2, 16, 16, 0, 0.9f, ATTN_MASK_NONE}, 0},
+    {"layer", {1, 301, 301, 6, 3, 20, 20, 72, 0, ATTN_MASK_CAUSAL}, 1},
+    {"layer without biases", {2, 77, 77, 5, 5, 9, 9, 33, 0, ATTN_MASK_NONE}, 0},
+    {"layer of one row", {1, 1, 1, 2, 1, 8, 8, 16, 0, ATTN_MASK_CAUSAL}, 1},
+};
+
+enum { CASES = sizeof cases / sizeof *cases, WEIGHTS = 8 };
+
+/* Whole arrays: inputs, and a result. */
+typedef struct arrays {
+    int64_t q_elems, k_elems, v_elems, x_elems, y_elems, lse_elems;
+    float *q, *k, *v, *x;
+    float *weights[WEIGHTS];
+    attn_weights layer;
+    float *y, *lse;
+} arrays;
+
+static float *make(int64_t elems, int32_t tensor, float scale) {
+    float *data = attn_alloc((size_t)elems, sizeof *data);
+
+    if (data == NULL) MPI_Abort(MPI_COMM_WORLD, 1);
+    attn_synthetic_fill(5, tensor, 0, elems, scale, data);
+    return data;
+}
+
+static void make_layer(const problem_case *which, arrays *a) {
+    const attn_problem *p = &which->problem;
+    int64_t outputs[4] = {p->heads * p->key_dim, p->kv_heads * p->key_dim,
+                          p->kv_heads * p->value_dim, p->model_dim};
+
+    for (int i = 0; i < 4; i++) {
+        int64_t inputs = i == 3 ? p->heads * p->value_dim : p->model_dim;
+        a->weights[2 * i] =
+            make(outputs[i] * inputs, ATTN_SYNTHETIC_WEIGHT + i, 1 / sqrtf((float)inputs));
+        a->weights[2 * i + 1] =
+            which->biases ? make(outputs[i], ATTN_SYNTHETIC_BIAS + i, 0.3f) : NULL;
+    }
+    a->layer = (attn_weights){a->weights[0], a->weights[1], a->weights[2], a->weights[3],
+                              a->weights[4], a->weights[5], a->weights[6], a->weights[7]};
+}
+
+static void arrays_create(const problem_case *which, arrays *a) {
+    const attn_problem *p = &which->problem;
+
+    *a = (arrays){0};
+    a->lse_elems = p->batch * p->heads * p->length;
+    a->y_elems =
+        p->model_dim > 0 ? p->batch * p->length * p->model_dim : a->lse_elems * p->value_dim;
+    if (p->model_dim > 0) {
+        a->x_elems = p->batch * p->length * p->model_dim;
+        a->x = make(a->x_elems, ATTN_SYNTHETIC_X, 1);
+        make_layer(which, a);
+    } else {
+        a->q_elems = p->batch * p->heads * p->length * p->key_dim;
+        a->k_elems = p->batch * p->kv_heads * p->kv_length * p->key_dim;
+        a->v_elems = p->batch * p->kv_heads * p->kv_length * p->value_dim;
+        a->q = make(a->q_elems, ATTN_SYNTHETIC_Q, 1);
+        a->k = make(a->k_elems, ATTN_SYNTHETIC_K, 1);
+        a->v = make(a->v_elems, ATTN_SYNTHETIC_V, 1);
+    }
+    a->y = make(a->y_elems, ATTN_SYNTHETIC_X, 1);
+    a->lse = make(a->lse_elems, ATTN_SYNTHETIC_X, 1);
+}
+
+static void arrays_destroy(arrays *a) {
+    for (int i = 0; i < WEIGHTS; i++) free(a->weights[i]);
+    free(a->q);
+    free(a->k);
+    free(a->v);
+    free(a->x);
+    free(a->y);
+    free(a->lse);
+}
+
+/* Rows `rows` of [outer][length][width], between the whole array and own rows. */
+static float *own_part(const float *whole, int64_t outer, int64_t length, int64_t width,
+                       attn_rows rows) {
+    float *own = attn_alloc((size_t)(outer * rows.count * width), sizeof *own);
+
+    if (own == NULL) MPI_Abort(MPI_COMM_WORLD, 1);
+    for (int64_t o = 0; o < outer && rows.count > 0; o++)
+        memcpy(own + o * rows.count * width, whole + (o * length + rows.first) * width,
+               (size_t)(rows.count * width) * sizeof *own);
+    return own;
+}
+
+/* Executes on own rows of `a`; y and lse are new arrays. */
+static void execute(attn_plan *plan, const attn_problem *p, const arrays *a, float **y,
+                    float **lse) {
+    attn_rows rows = attn_plan_query_rows(plan), keys = attn_plan_key_rows(plan);
+    int64_t queries = p->batch * p->heads, kv = p->batch * p->kv_heads;
+
+    *lse = own_part(a->lse, queries, p->length, 1, rows);
+    if (p->model_dim > 0) {
+        float *x = own_part(a->x, p->batch, p->length, p->model_dim, rows);
+        *y = own_part(a->y, p->batch, p->length, p->model_dim, rows);
+        attn_execute_layer(plan, &a->layer, x, *y, *lse);
+        free(x);
+    } else {
+        float *q = own_part(a->q, queries, p->length, p->key_dim, rows);
+        float *k = own_part(a->k, kv, p->kv_length, p->key_dim, keys);
+        float *v = own_part(a->v, kv, p->kv_length, p->value_dim, keys);
+        *y = own_part(a->y, queries, p->length, p->value_dim, rows);
+        attn_execute(plan, q, k, v, *y, *lse);
+        free(q);
+        free(k);
+        free(v);
+    }
+}
+
+/* The result of this rank alone, to a->y and a->lse. */
+static void compute_alone(const attn_problem *p, arrays *a) {
+    attn_options options = {.with_lse = 1, .threads = 1};
+    attn_plan *plan;
+    attn_error error;
+    float *y, *lse;
+
+    CU_ASSERT_EQUAL(attn_plan_create(MPI_COMM_SELF, p, &options, &plan, &error), ATTN_OK);
+    if (plan == NULL) return;
+    execute(plan, p, a, &y, &lse);
+    memcpy(a->y, y, (size_t)a->y_elems * sizeof *y);
+    memcpy(a->lse, lse, (size_t)a->lse_elems * sizeof *lse);
+    free(y);
+    free(lse);
+    attn_plan_destroy(plan);
+}
+
+static void widen(const float *from, int64_t count, double *to) {
+    for (int64_t i = 0; i < count; i++) to[i] = (double)from[i];
+}
+
+static double *doubles(int64_t count) {
+    double *data = calloc((size_t)count + 1, sizeof *data);
+
+    if (data == NULL) MPI_Abort(MPI_COMM_WORLD, 1);
+    return data;
+}
+
+/* out [rows][outputs] = in · weightᵀ + bias, naively. */
+static double *linear(const double *in, int64_t rows, int64_t inputs, const float *weight,
+                      const float *bias, int64_t outputs) {
+    double *out = doubles(rows * outputs);
+
+    for (int64_t r = 0; r < rows; r++)
+        for (int64_t o = 0; o < outputs; o++) {
+            double sum = bias == NULL ? 0 : (double)bias[o];
+            for (int64_t i = 0; i < inputs; i++)
+                sum += in[r * inputs + i] * (double)weight[o * inputs + i];
+            out[r * outputs + o] = sum;
+        }
+    return out;
+}
+
+/* A tensor with heads in fp64, at element (item, head, row) · strides. */
+typedef struct headed {
+    double *data;
+    int64_t item, head, row; /* strides */
+} headed;
+
+static headed project(const attn_problem *p, const arrays *a, const double *x, int which,
+                      int64_t heads, int64_t dim) {
+    headed result = {NULL, p->length * heads * dim, dim, heads * dim};
+
+    result.data = linear(x, p->batch * p->length, p->model_dim, a->weights[2 * which],
+                         a->weights[2 * which + 1], heads * dim);
+    return result;
+}
+
+static headed given(const float *data, int64_t batch, int64_t heads, int64_t rows, int64_t dim) {
+    headed result = {doubles(batch * heads * rows * dim), heads * rows * dim, rows * dim, dim};
+
+    widen(data, batch * heads * rows * dim, result.data);
+    return result;
+}
+
+/* Attention by the oracle; out as [B][N][H][d_v] for a layer, else [B][H][N][d_v]. */
+static void attend_naively(const attn_problem *p, headed q, headed k, headed v, double *out,
+                           double *lse) {
+    attn_mask mask = {p->mask, p->length, p->kv_length};
+    double scale = p->scale > 0 ? (double)p->scale : 1 / sqrt((double)p->key_dim);
+
+    for (int64_t b = 0; b < p->batch; b++)
+        for (int64_t h = 0; h < p->heads; h++)
+            for (int64_t i = 0; i < p->length; i++) {
+                int64_t kv = h / (p->heads / p->kv_heads);
+                int64_t at = (b * p->heads + h) * p->length + i;
+                int64_t place = p->model_dim > 0 ? (b * p->length + i) * p->heads + h : at;
+                const double *query = q.data + b * q.item + h * q.head + i * q.row;
+                const double *keys = k.data + b * k.item + kv * k.head;
+                attn_interval seen = attn_mask_visible(&mask, i);
+                double sum = 0;
+                double max =
+                    attn_oracle_max(query, keys, k.row, p->key_dim, seen, scale, -INFINITY);
+                attn_oracle_add(query, keys, k.row, v.data + b * v.item + kv * v.head, v.row,
+                                p->key_dim, p->value_dim, seen, scale, max, &sum,
+                                out + place * p->value_dim);
+                attn_oracle_finish(max, sum, p->value_dim, out + place * p->value_dim, &lse[at]);
+            }
+}
+
+static void compute_naively(const attn_problem *p, const arrays *a, double **y, double **lse) {
+    double *out = doubles(p->batch * p->heads * p->length * p->value_dim);
+    headed q, k, v;
+
+    *lse = doubles(a->lse_elems);
+    if (p->model_dim > 0) {
+        double *x = doubles(a->x_elems);
+        widen(a->x, a->x_elems, x);
+        q = project(p, a, x, 0, p->heads, p->key_dim);
+        k = project(p, a, x, 1, p->kv_heads, p->key_dim);
+        v = project(p, a, x, 2, p->kv_heads, p->value_dim);
+        free(x);
+    } else {
+        q = given(a->q, p->batch, p->heads, p->length, p->key_dim);
+        k = given(a->k, p->batch, p->kv_heads, p->kv_length, p->key_dim);
+        v = given(a->v, p->batch, p->kv_heads, p->kv_length, p->value_dim);
+    }
+    attend_naively(p, q, k, v, out, *lse);
+    *y = out;
+    if (p->model_dim > 0) {
+        *y = linear(out, p->batch * p->length, p->heads * p->value_dim, a->weights[6],
+                    a->weights[7], p->model_dim);
+        free(out);
+    }
+    free(q.data);
+    free(k.data);
+    free(v.data);
+}
+
+/* max |a − b| over the RMS of b. */
+static double error_over_rms(const float *a, const double *b, int64_t count) {
+    double most = 0, squares = 0;
+
+    for (int64_t i = 0; i < count; i++) {
+        double error = fabs((double)a[i] - b[i]);
+        if (!(error <= most)) most = error;
+        squares += b[i] * b[i];
+    }
+    return squares > 0 ? most / sqrt(squares / (double)count) : most;
+}
+
+/* The scores here stay below about 10; fp32 has 24 bits, so a score errs by a few
+ * 2^-22 and a result by as much, relatively: 5e-6 leaves room for the longest sums. */
+static const double error_allowed = 5e-6;
+
+static void test_one_rank_agrees_with_the_oracle(void) {
+    for (size_t c = 0; c < CASES; c++) {
+        arrays a;
+        double *y, *lse;
+        int64_t wrong = 0;
+
+        arrays_create(&cases[c], &a);
+        compute_alone(&cases[c].problem, &a);
+        compute_naively(&cases[c].problem, &a, &y, &lse);
+        CU_ASSERT(error_over_rms(a.y, y, a.y_elems) <= error_allowed);
+        for (int64_t i = 0; i < a.lse_elems; i++)
+            wrong += isinf(lse[i]) ? (double)a.lse[i] != lse[i]
+                                   : !(fabs((double)a.lse[i] - lse[i]) <= 1e-5);
+        CU_ASSERT_EQUAL(wrong, 0);
+        free(y);
+        free(lse);
+        arrays_destroy(&a);
+    }
+}
+
+static int same_bits(const float *own, const float *whole, int64_t outer, int64_t length,
+                     int64_t width, attn_rows rows) {
+    float *expected = own_part(whole, outer, length, width, rows);
+    int same = memcmp(own, expected, (size_t)(outer * rows.count * width) * sizeof *own) == 0;
+
+    free(expected);
+    return same;
+}
+
+/* One mesh of all ranks against the bits of one rank alone. */
+static void check_mesh(const attn_problem *p, const arrays *a, const attn_options *options) {
+    attn_plan *plan;
+    attn_error error;
+    attn_rows rows;
+    float *y, *lse;
+
+    CU_ASSERT_EQUAL(attn_plan_create(MPI_COMM_WORLD, p, options, &plan, &error), ATTN_OK);
+    if (plan == NULL) return;
+    rows = attn_plan_query_rows(plan);
+    for (int repeat = 0; repeat < 2; repeat++) { /* a plan serves many executions */
+        execute(plan, p, a, &y, &lse);
+        if (p->model_dim > 0)
+            CU_ASSERT(same_bits(y, a->y, p->batch, p->length, p->model_dim, rows))
+        else
+            CU_ASSERT(same_bits(y, a->y, p->batch * p->heads, p->length, p->value_dim, rows));
+        CU_ASSERT(same_bits(lse, a->lse, p->batch * p->heads, p->length, 1, rows));
+        free(y);
+        free(lse);
+    }
+    attn_plan_destroy(plan);
+}
+
+static void test_every_mesh_circulation_and_thread_count_gives_the_same_bits(void) {
+    static const char *const circulations[] = {"ring", "gather"};
+    int ranks;
+
+    MPI_Comm_size(MPI_COMM_WORLD, &ranks);
+    for (size_t c = 0; c < CASES; c++) {
+        arrays a;
+
+        arrays_create(&cases[c], &a);
+        compute_alone(&cases[c].problem, &a);
+        for (int heads = 1; heads <= ranks; heads++) {
+            if (ranks % heads != 0) continue;
+            for (int i = 0; i < 2; i++) {
+                attn_options options = {.mesh_heads = heads,
+                                        .mesh_sequence = ranks / heads,
+                                        .circulate = circulations[i],
+                                        .with_lse = 1,
+                                        .threads = 1 + (heads + i) % 2};
+                check_mesh(&cases[c].problem, &a, &options);
+            }
+        }
+        arrays_destroy(&a);
+    }
+}
+
+static void test_messages_cut_into_pieces_give_the_same_bits(void) {
+    const problem_case *which = &cases[2];
+    arrays a;
+    int ranks;
+
+    MPI_Comm_size(MPI_COMM_WORLD, &ranks);
+    arrays_create(which, &a);
+    compute_alone(&which->problem, &a);
+    setenv("ATTNSPAN_MAX_TRANSFER_BYTES", "192", 1);
+    for (int heads = 1; heads <= ranks; heads++) {
+        attn_options options = {.mesh_heads = heads, .with_lse = 1, .threads = 1};
+        if (ranks % heads == 0) check_mesh(&which->problem, &a, &options);
+    }
+    unsetenv("ATTNSPAN_MAX_TRANSFER_BYTES");
+    arrays_destroy(&a);
+}
+
+/* A communicator whose ranks are in another order than the world's. */
+static void test_a_callers_communicator_in_any_order_works(void) {
+    const problem_case *which = &cases[0];
+    attn_options options = {.with_lse = 1, .threads = 1};
+    attn_plan *plan;
+    attn_error error;
+    attn_rows rows;
+    arrays a;
+    float *y, *lse;
+    MPI_Comm reversed;
+    int rank;
+
+    MPI_Comm_rank(MPI_COMM_WORLD, &rank);
+    MPI_Comm_split(MPI_COMM_WORLD, 0, -rank, &reversed);
+    arrays_create(which, &a);
+    compute_alone(&which->problem, &a);
+    CU_ASSERT_EQUAL(attn_plan_create(reversed, &which->problem, &options, &plan, &error), ATTN_OK);
+    MPI_Comm_free(&reversed); /* the plan has its own */
+    if (plan != NULL) {
+        rows = attn_plan_query_rows(plan);
+        execute(plan, &which->problem, &a, &y, &lse);
+        CU_ASSERT(same_bits(y, a.y, which->problem.heads, which->problem.length,
+                            which->problem.value_dim, rows));
+        free(y);
+        free(lse);
+    }
+    attn_plan_destroy(plan);
+    arrays_destroy(&a);
+}
+
+/* Bytes as exchange.h and circulate_ring.c promise, for d = 16, equal shards of whole
+ * panels, and heads that divide. */
+static void test_bytes_sent_are_those_of_the_formulas(void) {
+    attn_problem p = {1, 0, 0, 0, 0, 16, 16, 0, 0, ATTN_MASK_NONE};
+    int ranks;
+
+    MPI_Comm_size(MPI_COMM_WORLD, &ranks);
+    p.length = p.kv_length = 32 * ranks;
+    p.heads = p.kv_heads = ranks;
+    for (int heads = 1; heads <= ranks; heads++) {
+        int shards = ranks / heads;
+        attn_options options = {.mesh_heads = heads, .mesh_sequence = shards, .threads = 1};
+        problem_case which = {"", p, 0};
+        int64_t exchanged, circulated;
+        attn_plan *plan;
+        attn_error error;
+        arrays a;
+        float *y, *lse;
+
+        if (ranks % heads != 0) continue;
+        /* q, k, v forth and out back: each rank's rows, of the heads it does not keep. */
+        exchanged = 4 * (p.length / ranks) * (p.heads - p.heads / heads) * 16 * 4;
+        circulated = (shards - 1) * (p.length / shards) * (p.heads / heads) * 32 * 4;
+        arrays_create(&which, &a);
+        options.with_lse = 0;
+        CU_ASSERT_EQUAL(attn_plan_create(MPI_COMM_WORLD, &p, &options, &plan, &error), ATTN_OK);
+        if (plan != NULL) {
+            attn_rows rows = attn_plan_query_rows(plan);
+            float *q = own_part(a.q, p.heads, p.length, 16, rows);
+            float *k = own_part(a.k, p.heads, p.length, 16, rows);
+            float *v = own_part(a.v, p.heads, p.length, 16, rows);
+            y = own_part(a.y, p.heads, p.length, 16, rows);
+            lse = NULL;
+            attn_execute(plan, q, k, v, y, lse);
+            CU_ASSERT_EQUAL(attn_plan_stats(plan).sent_bytes, exchanged + circulated);
+            free(q);
+            free(k);
+            free(v);
+            free(y);
+        }
+        attn_plan_destroy(plan);
+        arrays_destroy(&a);
+    }
+}
+
+static void check_refused(attn_problem problem, attn_options options, attn_status expected) {
+    attn_plan *plan;
+    attn_error error;
+
+    CU_ASSERT_EQUAL(attn_plan_create(MPI_COMM_WORLD, &problem, &options, &plan, &error), expected);
+    CU_ASSERT_PTR_NULL(plan);
+    CU_ASSERT(error.message[0] != '\0');
+    attn_plan_destroy(plan);
+}
+
+static void test_bad_requests_are_refused_on_all_ranks(void) {
+    attn_problem good = cases[0].problem, bad;
+    int ranks;
+
+    MPI_Comm_size(MPI_COMM_WORLD, &ranks);
+    check_refused(good, (attn_options){.mesh_heads = ranks + 1}, ATTN_ERR_CONFIG);
+    check_refused(good, (attn_options){.mesh_heads = 2, .mesh_sequence = ranks}, ATTN_ERR_CONFIG);
+    check_refused(good, (attn_options){.circulate = "square"}, ATTN_ERR_CONFIG);
+    check_refused(good, (attn_options){.kernel = "abacus"}, ATTN_ERR_CONFIG);
+    check_refused(good, (attn_options){.threads = -1}, ATTN_ERR_CONFIG);
+    bad = good;
+    bad.kv_heads = 2;
+    check_refused(bad, (attn_options){0}, ATTN_ERR_CONFIG);
+    bad = good;
+    bad.length = 0;
+    check_refused(bad, (attn_options){0}, ATTN_ERR_CONFIG);
+    bad = good;
+    bad.scale = NAN;
+    check_refused(bad, (attn_options){0}, ATTN_ERR_CONFIG);
+    bad = cases[14].problem;
+    bad.kv_length += 1;
+    check_refused(bad, (attn_options){0}, ATTN_ERR_CONFIG);
+    bad = good;
+    bad.length = bad.kv_length = INT64_C(1) << 40;
+    check_refused(bad, (attn_options){0}, ATTN_ERR_MEMORY);
+    check_refused(good, (attn_options){.memory_fraction = 1e-12}, ATTN_ERR_MEMORY);
+}
+
+int main(int argc, char **argv) {
+    static const attn_test tests[] = {
+        {"one rank agrees with the oracle", test_one_rank_agrees_with_the_oracle},
+        {"every mesh, circulation and thread count gives the same bits",
+         test_every_mesh_circulation_and_thread_count_gives_the_same_bits},
+        {"messages cut into pieces give the same bits",
+         test_messages_cut_into_pieces_give_the_same_bits},
+        {"a caller's communicator in any order works",
+         test_a_callers_communicator_in_any_order_works},
+        {"bytes sent are those of the formulas", test_bytes_sent_are_those_of_the_formulas},
+        {"bad requests are refused on all ranks", test_bad_requests_are_refused_on_all_ranks},
+    };
+    return attn_test_main_mpi(&argc, &argv, "mpi.attention", tests, ATTN_TEST_COUNT(tests));
+}
