@@ -7,4 +7,8 @@
 /* One a file attention_<name>.c; dispatch.c lists them. */
 extern const attn_kernel attn_kernel_generic;
 
+/* Only where they are built: on x86-64. */
+extern const attn_kernel attn_kernel_avx2;
+extern const attn_kernel attn_kernel_avx512;
+
 #endif

@@ -25,14 +25,15 @@ typedef struct config_source {
     size_t bytes;
 } config_source;
 
-/* `path` made absolute from the working folder, into ATTN_PATH_BYTES. */
+/* `path` made absolute from the working folder, into ATTN_PATH_BYTES; "" is that
+ * folder itself. */
 static attn_status absolute(const char *path, char *out, attn_error *error) {
     char working[ATTN_PATH_BYTES] = "";
 
     if (path[0] != '/' && getcwd(working, sizeof working) == NULL)
         return attn_fail(error, ATTN_ERR_IO, "cannot tell the working folder: %s", strerror(errno));
-    if (snprintf(out, ATTN_PATH_BYTES, "%s%s%s", working, path[0] == '/' ? "" : "/", path) >=
-        ATTN_PATH_BYTES)
+    if (snprintf(out, ATTN_PATH_BYTES, "%s%s%s", working,
+                 path[0] == '/' || path[0] == '\0' ? "" : "/", path) >= ATTN_PATH_BYTES)
         return attn_fail(error, ATTN_ERR_USAGE, "%s: the path is too long", path);
     return attn_ok(error);
 }
@@ -42,7 +43,7 @@ static attn_status read_config(const attn_cmdline *cmdline, config_source *sourc
     enum { MAX_CONFIG_BYTES = 1 << 20 };
 
     if (absolute(cmdline->config, source->input_folder, error) != ATTN_OK ||
-        absolute(cmdline->output_dir != NULL ? cmdline->output_dir : ".", source->output_folder,
+        absolute(cmdline->output_dir != NULL ? cmdline->output_dir : "", source->output_folder,
                  error) != ATTN_OK)
         return error->status;
     *strrchr(source->input_folder, '/') = '\0';

@@ -40,7 +40,11 @@ static attn_status check_problem(const attn_problem *problem, attn_error *error)
         return attn_fail(error, ATTN_ERR_CONFIG,
                          "a row of all heads must be shorter than %d elements", INT_MAX / 4);
     if (rows * (widest + (double)problem->model_dim) > most_elems)
-        return attn_fail(error, ATTN_ERR_MEMORY, "the problem has more than 1e15 elements");
+        return attn_fail(error, ATTN_ERR_MEMORY,
+                         "the arrays of the problem take %.2e GiB, but only %.2f GiB are available "
+                         "on a node; use a shorter sequence or fewer heads",
+                         rows * (widest + (double)problem->model_dim) * sizeof(float) / 0x1p30,
+                         (double)attn_memory_available() / 0x1p30);
     return attn_ok(error);
 }
 
@@ -91,14 +95,17 @@ static void deal_rows(attn_plan *plan) {
                                               mesh->members, mesh->member));
 }
 
-/* The arrays that the caller brings: x and y, or q, k, v and out; and lse. */
+/* The arrays that the caller brings: x, y and weights, or q, k, v and out; and lse. */
 static void count_callers_arrays(attn_plan *plan) {
     const attn_problem *problem = &plan->problem;
     int64_t queries = attn_elems(problem->batch, plan->query_rows.count, 1);
     int64_t keys = attn_elems(problem->batch, plan->key_rows.count, 1);
 
     if (problem->model_dim > 0) {
+        int64_t columns = problem->heads * ((int64_t)problem->key_dim + problem->value_dim) +
+                          problem->kv_heads * ((int64_t)problem->key_dim + problem->value_dim);
         attn_buffers_reserve(&plan->buffers, attn_elems(queries, problem->model_dim, 2), NULL);
+        attn_buffers_reserve(&plan->buffers, attn_elems(columns, problem->model_dim, 1), NULL);
     } else {
         int64_t dims = (int64_t)problem->key_dim + problem->value_dim;
         attn_buffers_reserve(&plan->buffers, attn_elems(queries, problem->heads, dims), NULL);

@@ -1,6 +1,9 @@
+#define _POSIX_C_SOURCE 200809L
+
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "attnspan/kernels.h"
 #include "report.h"
@@ -104,6 +107,16 @@ static void print_figures(const attn_report *report) {
            verify->rms_error_over_rms, verify->lse_max_error);
 }
 
+/* The path as seen from the working folder, where that is shorter. */
+static const char *short_path(const char *path) {
+    static char working[ATTN_PATH_BYTES];
+    size_t length;
+
+    if (getcwd(working, sizeof working) == NULL) return path;
+    length = strlen(working);
+    return strncmp(path, working, length) == 0 && path[length] == '/' ? path + length + 1 : path;
+}
+
 void attn_report_print(const attn_job *job, const attn_report *report) {
     const char *const paths[] = {job->config.output.y, job->config.output.lse,
                                  job->config.output.report};
@@ -115,7 +128,7 @@ void attn_report_print(const attn_job *job, const attn_report *report) {
     print_figures(report);
     for (size_t i = 0; i < sizeof paths / sizeof *paths; i++) {
         if (paths[i][0] == '\0') continue;
-        printf("  %-10s %s\n", label, paths[i]);
+        printf("  %-10s %s\n", label, short_path(paths[i]));
         label = "";
     }
 }

@@ -1,17 +1,8 @@
-/* verify.h: recomputing sampled rows in fp64.
+/* verify.h: rows of the result against the fp64 oracle.
  *
  *   1. choose rows: one in each of R equal stretches of the B · N rows, by hash;
- *   2. their queries, projected in fp64 by the ranks that hold them, go to all;
- *   3. pass 1: each rank projects its own keys in fp64, tile by tile, and takes
- *      the maximum score; the maxima of all ranks are combined;
- *   4. pass 2: the same keys and values again, Σ exp and Σ exp · v; summed over ranks;
- *   5. W^O in fp64; the ranks that hold the rows compare.
- *
- * It shares the kernels' oracle with the tests, but neither mesh, exchange,
- * circulation, kernel nor merge with what it verifies.
- *
- * Cost: 4 R (d_k + d_v) flops per head and own key, and the projection of K twice and V
- * once (a layer); memory O(R · H · d + weights) in fp64.
+ *   2. recompute them in fp64 (recompute.h);
+ *   3. the ranks that hold the rows compare.
  */
 #ifndef ATTN_RUNTIME_VERIFY_H
 #define ATTN_RUNTIME_VERIFY_H

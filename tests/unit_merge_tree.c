@@ -21,9 +21,10 @@ static uint64_t joined(uint64_t left, uint64_t right) {
 
 /* The tree's definition: node (level, index) over `count` blocks. */
 static uint64_t expected(int64_t count, int level, int64_t index) {
-    int64_t right_first = (2 * index + 1) << (level - 1);
+    int64_t right_first;
 
     if (level == 0) return leaf(index);
+    right_first = (2 * index + 1) << (level - 1);
     if (right_first >= count) return expected(count, level - 1, 2 * index);
     return joined(expected(count, level - 1, 2 * index), expected(count, level - 1, 2 * index + 1));
 }

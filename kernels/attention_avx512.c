@@ -1,0 +1,139 @@
+/* attention_avx512.c: attention with AVX-512 (F, BW, DQ, VL).
+ *
+ * The steps, the cost and the scratch are those of attention_simd.h; this file
+ * gives it vectors of 16 floats and the shapes of its register blocks.
+ *
+ * Registers: 32. Scores of 14 rows × 2 vectors of keys: 28 sums, 2 vectors of
+ * keys, 1 element of the queries in all lanes: 31. Weights · values of 7 rows ×
+ * 4 vectors of columns: 28 sums, 4 vectors of values where one is read as an
+ * operand. Each step of a block reads 16 or 11 vectors for 28 fused multiply-
+ * adds, so that one load a cycle is enough. */
+#include <immintrin.h>
+
+#include "attnspan/kernels.h"
+#include "cpu.h"
+#include "kernels_internal.h"
+
+enum {
+    LANES = 16,
+    PANEL_VECTORS = 2,  /* vectors of keys in a panel */
+    GROUP_ROWS = 14,    /* rows that share a block of scores */
+    QUERY_ROWS = 56,    /* whole groups; the keys of a tile are read once for these */
+    COLUMN_VECTORS = 4, /* most vectors of columns of a block of out */
+    WIDE_ROWS = 7       /* most rows of a block of more than PANEL_VECTORS vectors */
+};
+
+typedef __m512 vec;
+typedef __mmask16 lane_mask;
+
+static inline vec vec_splat(float x) {
+    return _mm512_set1_ps(x);
+}
+
+static inline vec vec_load(const float *from) {
+    return _mm512_loadu_ps(from);
+}
+
+static inline void vec_store(float *to, vec x) {
+    _mm512_storeu_ps(to, x);
+}
+
+/* Lanes [first, last), cut to those that exist. */
+static inline lane_mask mask_lanes(int64_t first, int64_t last) {
+    const unsigned below = first <= 0 ? 0 : first >= LANES ? LANES : (unsigned)first;
+    const unsigned end = last <= 0 ? 0 : last >= LANES ? LANES : (unsigned)last;
+
+    return (lane_mask)(((1u << end) - 1) & ~((1u << below) - 1));
+}
+
+/* The masked lanes of memory, which is not touched elsewhere; zeros in the others. */
+static inline vec vec_load_masked(const float *from, lane_mask mask) {
+    return _mm512_maskz_loadu_ps(mask, from);
+}
+
+static inline void vec_store_masked(float *to, lane_mask mask, vec x) {
+    _mm512_mask_storeu_ps(to, mask, x);
+}
+
+static inline vec vec_add(vec a, vec b) {
+    return _mm512_add_ps(a, b);
+}
+
+static inline vec vec_sub(vec a, vec b) {
+    return _mm512_sub_ps(a, b);
+}
+
+static inline vec vec_mul(vec a, vec b) {
+    return _mm512_mul_ps(a, b);
+}
+
+static inline vec vec_div(vec a, vec b) {
+    return _mm512_div_ps(a, b);
+}
+
+/* a · b + c, rounded once. */
+static inline vec vec_fma(vec a, vec b, vec c) {
+    return _mm512_fmadd_ps(a, b, c);
+}
+
+/* a · b − c, rounded once. */
+static inline vec vec_fms(vec a, vec b, vec c) {
+    return _mm512_fmsub_ps(a, b, c);
+}
+
+/* The larger; b where one is NaN. */
+static inline vec vec_max(vec a, vec b) {
+    return _mm512_max_ps(a, b);
+}
+
+static inline vec vec_select(lane_mask mask, vec where_set, vec elsewhere) {
+    return _mm512_mask_blend_ps(mask, elsewhere, where_set);
+}
+
+static inline lane_mask vec_equal(vec a, vec b) {
+    return _mm512_cmp_ps_mask(a, b, _CMP_EQ_OQ);
+}
+
+/* a < b; not where one is NaN. */
+static inline lane_mask vec_less(vec a, vec b) {
+    return _mm512_cmp_ps_mask(a, b, _CMP_LT_OQ);
+}
+
+static inline float vec_max_of_lanes(vec x) {
+    return _mm512_reduce_max_ps(x);
+}
+
+/* Halves are added until one lane is left. */
+static inline float vec_sum_of_lanes(vec x) {
+    return _mm512_reduce_add_ps(x);
+}
+
+/* table[low 3 bits of index's bits] as bits + (index's bits << shift). */
+static inline vec vec_lookup_and_shift(const uint32_t *table, vec index, const int shift) {
+    const __m512i bits = _mm512_castps_si512(index);
+    const __m512i entries = _mm512_broadcast_i32x8(_mm256_loadu_si256((const __m256i *)table));
+
+    return _mm512_castsi512_ps(_mm512_add_epi32(_mm512_permutexvar_epi32(bits, entries),
+                                                _mm512_slli_epi32(bits, (unsigned)shift)));
+}
+
+/* Row counts of groups, largest first. */
+#define FOR_EACH_GROUP_ROWS(DO) DO(14) DO(7) DO(4) DO(2) DO(1)
+
+#include "attention_simd.h"
+
+static int supported(void) {
+    return (attn_cpu_features() & ATTN_CPU_AVX512) != 0;
+}
+
+const attn_kernel attn_kernel_avx512 = {
+    .name = "avx512",
+    .query_rows = QUERY_ROWS,
+    .key_panel = PANEL,
+    .supported = supported,
+    .scratch_bytes = scratch_bytes,
+    .pack_keys = pack_keys,
+    .attend = attend,
+    .merge = merge,
+    .finish = finish,
+};

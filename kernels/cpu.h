@@ -1,0 +1,18 @@
+/* cpu.h: what the processor and its operating system offer.
+ *
+ * A vector level counts only when the processor has the instructions and the
+ * operating system saves their registers across a context switch. */
+#ifndef ATTN_KERNELS_CPU_H
+#define ATTN_KERNELS_CPU_H
+
+/* Bits of attn_cpu_features(), each what one kernel level needs. */
+enum {
+    ATTN_CPU_AVX2 = 1,       /* AVX2 and FMA, with the YMM state */
+    ATTN_CPU_AVX512 = 2,     /* AVX-512 F, BW, DQ, VL, with the ZMM and mask state */
+    ATTN_CPU_AVX512_BF16 = 4 /* the same and AVX512_BF16 */
+};
+
+/* Asks the processor at each call; 0 where it is not an x86. */
+unsigned attn_cpu_features(void);
+
+#endif
