@@ -8,6 +8,10 @@
 
 static const attn_kernel *const kernels[] = {
     &attn_kernel_generic, /* runs everywhere: must stay first */
+#if defined(__x86_64__)
+    &attn_kernel_avx2,
+    &attn_kernel_avx512,
+#endif
 };
 
 enum { KERNEL_COUNT = sizeof kernels / sizeof *kernels };

@@ -1,7 +1,7 @@
 /* attend.h: the local part of attention: all queries of a rank against the K/V
  * shards at hand.
  *
- * For each (batch item, head, query tile), in parallel:
+ * For each tile of queries (tiling.h), in parallel:
  *   1. run this step's part of the merge tree: a leaf is one kernel call on one
  *      key block (skipped when the tile sees none of it), a join is one merge;
  *   2. when the root is reached, normalise into the output rows.
@@ -20,6 +20,7 @@
 #include "kv_shard.h"
 #include "merge_tree.h"
 #include "status.h"
+#include "tiling.h"
 #include "transfer.h"
 
 typedef struct attn_attend {
@@ -29,17 +30,16 @@ typedef struct attn_attend {
     int threads;
     attn_rows queries;       /* rows of this rank's shard */
     attn_range heads;        /* query heads of this member */
-    int64_t first_kv_head;   /* of this member */
     int64_t queries_per_kv;  /* H / H_kv */
     int64_t query_row_elems; /* of the query buffer: B · heads · d_k */
     int64_t out_row_elems;   /* of the output buffer, below */
     int with_lse;
-    attn_merge_tree tree;      /* owned */
-    int64_t tiles;             /* query tiles of the shard */
-    float *kept;               /* borrowed: [kept slots][B · heads][tiles] partials */
-    unsigned char *kept_empty; /* owned: [kept slots][B · heads][tiles] */
-    float *scratch;            /* borrowed: [threads][…] */
-    int64_t scratch_elems;     /* of one thread */
+    attn_merge_tree tree;                            /* owned */
+    attn_tiling tiling;                              /* owned */
+    float *kept;                                     /* borrowed: [kept slots][tiles] partials */
+    unsigned char *kept_empty;                       /* owned: [kept slots][tiles] */
+    float *scratch;                                  /* borrowed: [threads][…] */
+    int64_t scratch_elems;                           /* of one thread */
     void (*on_progress)(void *context, double done); /* borrowed */
     void *progress_context;
 } attn_attend;

@@ -3,6 +3,8 @@
 #include <inttypes.h>
 #include <stdlib.h>
 
+#include "memory.h"
+
 static int64_t saturating_multiply(int64_t a, int64_t b) {
     return b != 0 && a > INT64_MAX / b ? INT64_MAX : a * b;
 }
@@ -43,7 +45,10 @@ attn_status attn_buffers_allocate(attn_buffers *buffers, attn_error *error) {
 
         entry->memory = attn_alloc((size_t)entry->elems, sizeof(float));
         *entry->where = entry->memory;
-        if (entry->memory == NULL) buffers->out_of_memory = 1;
+        if (entry->memory == NULL)
+            buffers->out_of_memory = 1;
+        else
+            attn_touch(entry->memory, (size_t)entry->elems * sizeof(float));
     }
     if (buffers->out_of_memory)
         return attn_fail(error, ATTN_ERR_MEMORY,

@@ -30,7 +30,7 @@ int64_t attn_elems(int64_t a, int64_t b, int64_t c);
  * `where` NULL they are only counted: arrays that the caller brings. */
 void attn_buffers_reserve(attn_buffers *buffers, int64_t elems, float **where);
 
-/* Allocates all that was reserved. ATTN_ERR_MEMORY. */
+/* Allocates all that was reserved, pages included. ATTN_ERR_MEMORY. */
 attn_status attn_buffers_allocate(attn_buffers *buffers, attn_error *error);
 
 /* Frees everything; a zeroed list is legal. */

@@ -3,6 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "memory.h"
+
 static const attn_circulation *const circulations[] = {
     &attn_circulate_ring,
     &attn_circulate_gather,

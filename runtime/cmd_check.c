@@ -6,6 +6,7 @@
 #include "agree.h"
 #include "cmdline.h"
 #include "job.h"
+#include "memory.h"
 #include "mesh.h"
 #include "partition.h"
 

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "memory.h"
 #include "partition.h"
 
 /* Pieces in flight at once: those sent to and received from every other member. */

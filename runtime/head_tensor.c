@@ -3,6 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "memory.h"
+
 attn_range attn_head_tensor_heads(const attn_head_tensor *tensor, int members, int member) {
     if (tensor->kv_heads == 0) return attn_member_heads(tensor->heads, members, member);
     return attn_member_kv_heads(tensor->heads, tensor->kv_heads, members, member);

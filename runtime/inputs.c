@@ -100,16 +100,18 @@ static attn_status fit_weights(const attn_config *config, attn_inputs *inputs, a
         check_inputs_of(config, "W_K", parts[1].inputs, problem->model_dim, "the width of x",
                         error) != ATTN_OK ||
         check_inputs_of(config, "W_V", parts[2].inputs, problem->model_dim, "the width of x",
-                        error) != ATTN_OK ||
-        check_inputs_of(config, "W_O", parts[3].inputs, problem->heads * value_dim,
-                        "the concatenation of all heads", error) != ATTN_OK)
+                        error) != ATTN_OK)
         return error->status;
+    /* Before W_O: with a wrong number of kv heads value_dim is wrong as well. */
     if (kv_key_dim != key_dim)
         return attn_config_fail(config, "attention.kv_heads", error, ATTN_ERR_CONFIG,
                                 "is %" PRId64 ", which makes key heads %" PRId64
                                 " wide, but query heads are %" PRId64 " wide; W_K fits %" PRId64
                                 " kv heads",
                                 problem->kv_heads, kv_key_dim, key_dim, parts[1].outputs / key_dim);
+    if (check_inputs_of(config, "W_O", parts[3].inputs, problem->heads * value_dim,
+                        "the concatenation of all heads", error) != ATTN_OK)
+        return error->status;
     if (parts[3].outputs != problem->model_dim)
         return attn_config_fail(config, "input.weights.file", error, ATTN_ERR_INPUT,
                                 "W_O has %" PRId64 " rows, but y is as wide as x: %" PRId64

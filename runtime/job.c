@@ -14,6 +14,7 @@
 #include "circulate.h"
 #include "file.h"
 #include "job_rows.h"
+#include "memory.h"
 #include "partition.h"
 #include "synthetic.h"
 
@@ -142,6 +143,7 @@ static attn_rows_view lse_view(const attn_job *job) {
 static attn_status allocate(float **array, attn_rows_view view, attn_error *error) {
     *array = attn_alloc((size_t)attn_rows_view_elems(&view), sizeof **array);
     if (*array == NULL) return attn_fail(error, ATTN_ERR_MEMORY, "cannot allocate an array");
+    attn_touch(*array, (size_t)attn_rows_view_elems(&view) * sizeof **array);
     return attn_ok(error);
 }
 
@@ -229,6 +231,16 @@ attn_status attn_job_load(attn_job *job, attn_error *error) {
 
 /* --- outputs ---------------------------------------------------------------- */
 
+/* The report is written in one go at the end; here rank 0 finds out whether it can be. */
+static attn_status try_report(const attn_job *job, attn_error *error) {
+    char temporary[ATTN_PATH_BYTES];
+
+    if (job->rank == 0 && job->config.output.report[0] != '\0' &&
+        attn_file_begin(job->config.output.report, temporary, error) == ATTN_OK)
+        unlink(temporary);
+    return attn_agree(job->comm, "output", error);
+}
+
 attn_status attn_job_begin_outputs(attn_job *job, attn_error *error) {
     const attn_config *config = &job->config;
     int64_t shape[ATTN_MAX_DIMS];
@@ -243,10 +255,11 @@ attn_status attn_job_begin_outputs(attn_job *job, attn_error *error) {
     }
     if (config->output.lse[0] != '\0') {
         dims = attn_inputs_lse_shape(&job->inputs, shape);
-        attn_tensor_writer_create(job->comm, config->output.lse, dims, shape, &job->lse_writer,
-                                  error);
+        if (attn_tensor_writer_create(job->comm, config->output.lse, dims, shape, &job->lse_writer,
+                                      error) != ATTN_OK)
+            return error->status;
     }
-    return error->status;
+    return try_report(job, error);
 }
 
 /* Every rank commits, also one that failed to write: the writer keeps a failure,

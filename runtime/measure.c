@@ -4,6 +4,8 @@
 #include <omp.h>
 #include <stdlib.h>
 
+#include "memory.h"
+
 enum { REPEATS = 5 };
 
 /* Fills with small, differing numbers. */

@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "memory.h"
+
 enum { MAX_LEVELS = 64, NONE = -1 };
 
 /* While planning, a value is the index of the operation that makes it. */

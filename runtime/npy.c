@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "file.h"
+#include "memory.h"
 
 /* A file is: magic, version (major, minor), the length of the header (2 bytes in
  * version 1, 4 in 2 and 3, little-endian), the header, the elements. The header is

@@ -184,7 +184,6 @@ static attn_status plan_attend(attn_plan *plan, const attn_options *options, att
         .threads = plan->threads,
         .queries = rows_of(attn_shard_rows(problem->length, mesh->shards, mesh->shard)),
         .heads = attn_head_tensor_heads(&plan->query, mesh->members, mesh->member),
-        .first_kv_head = attn_head_tensor_heads(&plan->key, mesh->members, mesh->member).first,
         .queries_per_kv = problem->heads / problem->kv_heads,
         .query_row_elems = plan->query.exchange.width[mesh->member],
         .out_row_elems = plan->output.exchange.width[mesh->member],

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "agree.h"
+#include "memory.h"
 
 enum { TILE_ROWS = 64 };
 

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "agree.h"
+#include "memory.h"
 #include "topology.h"
 
 void attn_blas_name(char *name, size_t bytes) {

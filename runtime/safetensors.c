@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "file.h"
+#include "memory.h"
 
 /* A file is: the header's length (8 bytes, little-endian), the header, the data.
  * The header is a JSON object that maps a tensor's name to

@@ -1,7 +1,6 @@
 #include "status.h"
 
 #include <stdarg.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -55,19 +54,4 @@ void attn_mpi_check(int code, const char *call, const char *file, int line) {
     fprintf(stderr, "attnspan: error: rank %d: %s:%d: %s: %s\n", rank, file, line, call, reason);
     MPI_Abort(MPI_COMM_WORLD, attn_status_exit(ATTN_ERR_MACHINE));
     abort(); /* MPI_Abort does not return; this tells the analysers so */
-}
-
-int attn_multiply(size_t a, size_t b, size_t *product) {
-    if (b != 0 && a > SIZE_MAX / b) return 0;
-    *product = a * b;
-    return 1;
-}
-
-void *attn_alloc(size_t count, size_t size) {
-    enum { ALIGNMENT = 64 };
-    size_t bytes;
-
-    if (!attn_multiply(count, size, &bytes) || bytes > SIZE_MAX - ALIGNMENT) return NULL;
-    bytes = (bytes / ALIGNMENT + 1) * ALIGNMENT; /* aligned_alloc wants whole multiples */
-    return aligned_alloc(ALIGNMENT, bytes);
 }

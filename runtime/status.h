@@ -27,12 +27,4 @@ attn_status attn_ok(attn_error *error);
 #define ATTN_MPI(call) attn_mpi_check((call), #call, __FILE__, __LINE__)
 void attn_mpi_check(int code, const char *call, const char *file, int line);
 
-/* Allocates count * size bytes, 64-byte aligned and uninitialised; NULL when
- * the product overflows or memory runs out. A count of 0 gives a valid pointer.
- * Free with free(). */
-void *attn_alloc(size_t count, size_t size);
-
-/* *product := a * b; false when it does not fit. */
-int attn_multiply(size_t a, size_t b, size_t *product);
-
 #endif

@@ -20,6 +20,7 @@
 
 #include "agree.h"
 #include "file.h"
+#include "memory.h"
 #include "mpi_file.h"
 #include "npy.h"
 

@@ -10,6 +10,7 @@
 #include <string.h>
 #include <sys/resource.h>
 
+#include "memory.h"
 #include "status.h"
 
 /* Loads what is needed of the topology: cores and processing units. */

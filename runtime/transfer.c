@@ -4,6 +4,7 @@
 #include <limits.h>
 #include <stdlib.h>
 
+#include "memory.h"
 #include "transfer_limit.h"
 
 enum { TAG = 1 };

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "agree.h"
+#include "memory.h"
 #include "partition.h"
 #include "recompute.h"
 #include "synthetic.h"

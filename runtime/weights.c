@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "agree.h"
+#include "memory.h"
 #include "safetensors.h"
 #include "tensor_io.h"
 #include "transfer.h"

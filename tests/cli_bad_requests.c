@@ -31,15 +31,6 @@ typedef struct bad_request {
     int on_ranks;                         /* whether it is made under mpirun as well */
 } bad_request;
 
-static char folder[ATTN_SCRATCH_BYTES];
-
-static const char *path_of(const char *name) {
-    static char path[2 * ATTN_SCRATCH_BYTES];
-
-    snprintf(path, sizeof path, "%s/%s", folder, name);
-    return path;
-}
-
 /* --- making one ----------------------------------------------------------------- */
 
 static int has_all(const bad_request *request, const char *message) {
@@ -58,14 +49,15 @@ static void expect(int held, const char *what, const bad_request *request, int r
 
 static void make_on(const bad_request *request, int ranks) {
     const char *arguments[2 * MOST_ARGUMENTS] = {NULL};
-    const attn_command_request command = {.ranks = ranks, .arguments = arguments, .folder = folder};
+    const attn_command_request command = {
+        .ranks = ranks, .arguments = arguments, .folder = attn_cli_folder()};
     attn_command_result result;
     char config[64], message[2048];
     int before, count = 0, expected = request->exit_status == 0 ? 2 : request->exit_status;
 
     snprintf(config, sizeof config, "in/%s", request->config ? request->config : "case.yaml");
     if (request->text != NULL)
-        attn_scratch_write(path_of(config), request->text, strlen(request->text));
+        attn_scratch_write(attn_cli_path(config), request->text, strlen(request->text));
     if (request->config != NULL || request->text != NULL) {
         arguments[count++] = "run";
         arguments[count++] = config;
@@ -77,7 +69,7 @@ static void make_on(const bad_request *request, int ranks) {
         arguments[count++] = "--set";
         arguments[count++] = request->sets[i];
     }
-    before = attn_cli_files_below(folder);
+    before = attn_cli_files_below(attn_cli_folder());
     attn_command_run(&command, &result);
     expect(!result.timed_out, "must end soon", request, ranks, &result);
     expect(result.exit_status == expected, "another exit status", request, ranks, &result);
@@ -85,8 +77,10 @@ static void make_on(const bad_request *request, int ranks) {
            request, ranks, &result);
     expect(has_all(request, message), "another message", request, ranks, &result);
     if (request->left != NULL)
-        expect(remove(path_of(request->left)) == 0, "must leave a file", request, ranks, &result);
-    expect(attn_cli_files_below(folder) == before, "must leave no file", request, ranks, &result);
+        expect(remove(attn_cli_path(request->left)) == 0, "must leave a file", request, ranks,
+               &result);
+    expect(attn_cli_files_below(attn_cli_folder()) == before, "must leave no file", request, ranks,
+           &result);
     attn_command_free(&result);
 }
 
@@ -103,12 +97,8 @@ static void make_all(const bad_request *requests, size_t count) {
 
 static float numbers[2 * ROWS * WIDTH];
 
-static void write_text(const char *name, const char *text) {
-    attn_scratch_write(path_of(name), text, strlen(text));
-}
-
 static void write_floats(const char *name, int dims, const int64_t *shape) {
-    attn_cli_write_floats(path_of(name), dims, shape, numbers);
+    attn_cli_write_floats(attn_cli_path(name), dims, shape, numbers);
 }
 
 /* A good x but for one element. */
@@ -141,7 +131,7 @@ static void write_tensors(void) {
     numbers[100] = 0.5f;
     for (int i = 0; i < ROWS * WIDTH; i++) doubles[i] = (double)numbers[i];
     doubles[33] = 1e300;
-    attn_cli_write_npy(path_of("in/x_wide.npy"),
+    attn_cli_write_npy(attn_cli_path("in/x_wide.npy"),
                        "{'descr': '<f8', 'fortran_order': False, 'shape': (64, 32), }\n", doubles,
                        sizeof doubles);
 }
@@ -167,11 +157,11 @@ static void write_odd_npy(void) {
     };
 
     for (size_t i = 0; i < sizeof files / sizeof *files; i++)
-        attn_cli_write_npy(path_of(files[i].name), files[i].header, numbers, files[i].bytes);
-    write_text("in/empty.npy", "");
-    write_text("in/text.npy", "1.0 2.0 3.0\n");
-    attn_scratch_write(path_of("in/ends_early.npy"), "\x93NUMPY\x01\x00\x76\x00{'descr': '<f4'",
-                       25);
+        attn_cli_write_npy(attn_cli_path(files[i].name), files[i].header, numbers, files[i].bytes);
+    attn_cli_write_text("in/empty.npy", "");
+    attn_cli_write_text("in/text.npy", "1.0 2.0 3.0\n");
+    attn_scratch_write(attn_cli_path("in/ends_early.npy"),
+                       "\x93NUMPY\x01\x00\x76\x00{'descr': '<f4'", 25);
 }
 
 /* Layers as x.npy needs them, but for what a row says. */
@@ -216,7 +206,7 @@ static void write_layers(void) {
                 tensors[count++] =
                     (attn_cli_tensor){names[j][1], bias_rows > 0 ? bias_rows : WIDTH, 0, numbers};
         }
-        attn_cli_write_tensors(path_of(layers[i].name), tensors, count);
+        attn_cli_write_tensors(attn_cli_path(layers[i].name), tensors, count);
     }
 }
 
@@ -239,35 +229,35 @@ static void write_odd_safetensors(void) {
     };
 
     for (size_t i = 0; i < sizeof files / sizeof *files; i++)
-        attn_cli_write_safetensors(path_of(files[i].name), files[i].header, numbers,
+        attn_cli_write_safetensors(attn_cli_path(files[i].name), files[i].header, numbers,
                                    files[i].bytes);
-    write_text("in/empty.safetensors", "");
-    attn_scratch_write(path_of("in/claims_more.safetensors"), "\xff\xff\xff\xff\xff\xff\xff\x7f{}",
-                       10);
+    attn_cli_write_text("in/empty.safetensors", "");
+    attn_scratch_write(attn_cli_path("in/claims_more.safetensors"),
+                       "\xff\xff\xff\xff\xff\xff\xff\x7f{}", 10);
 }
 
 static void write_configs(void) {
-    write_text("in/layer.yaml",
-               "attention: {heads: 4, mask: causal}\n"
-               "input:\n"
-               "  x: x.npy\n"
-               "  weights: {file: layer.safetensors}\n"
-               "output: {y: y.npy, lse: lse.npy, report: report.json}\n");
-    write_text("in/qkv.yaml",
-               "attention: {heads: 4, kv_heads: 2}\n"
-               "input: {q: q.npy, k: k.npy, v: v.npy}\n"
-               "output: {y: y.npy, lse: lse.npy, report: report.json}\n");
-    write_text("in/synthetic.yaml",
-               "attention: {heads: 4}\n"
-               "sequence: {length: 64}\n"
-               "input: {synthetic: {seed: 1, d_model: 32}}\n"
-               "output: {y: y.npy, lse: lse.npy, report: report.json}\n");
+    attn_cli_write_text("in/layer.yaml",
+                        "attention: {heads: 4, mask: causal}\n"
+                        "input:\n"
+                        "  x: x.npy\n"
+                        "  weights: {file: layer.safetensors}\n"
+                        "output: {y: y.npy, lse: lse.npy, report: report.json}\n");
+    attn_cli_write_text("in/qkv.yaml",
+                        "attention: {heads: 4, kv_heads: 2}\n"
+                        "input: {q: q.npy, k: k.npy, v: v.npy}\n"
+                        "output: {y: y.npy, lse: lse.npy, report: report.json}\n");
+    attn_cli_write_text("in/synthetic.yaml",
+                        "attention: {heads: 4}\n"
+                        "sequence: {length: 64}\n"
+                        "input: {synthetic: {seed: 1, d_model: 32}}\n"
+                        "output: {y: y.npy, lse: lse.npy, report: report.json}\n");
 }
 
 static void write_inputs(void) {
     attn_synthetic_fill(1, 0, 0, (int64_t)(sizeof numbers / sizeof *numbers), 1.0f, numbers);
-    mkdir(path_of("in"), 0777);
-    mkdir(path_of("in/folder.npy"), 0777);
+    mkdir(attn_cli_path("in"), 0777);
+    mkdir(attn_cli_path("in/folder.npy"), 0777);
     write_tensors();
     write_odd_npy();
     write_layers();
@@ -613,13 +603,13 @@ static void outputs_are_looked_at_before_anything_is_loaded(void) {
          .message = {"plain/y.npy: ", "/plain is not a folder; must be one"}, .exit_status = 3},
     };
 
-    write_text("plain", "kept");
-    mkdir(path_of("taken_y"), 0777);
-    mkdir(path_of("taken_y/y.npy"), 0777);
-    mkdir(path_of("taken_lse"), 0777);
-    mkdir(path_of("taken_lse/lse.npy"), 0777);
-    mkdir(path_of("taken_report"), 0777);
-    mkdir(path_of("taken_report/report.json"), 0777);
+    attn_cli_write_text("plain", "kept");
+    mkdir(attn_cli_path("taken_y"), 0777);
+    mkdir(attn_cli_path("taken_y/y.npy"), 0777);
+    mkdir(attn_cli_path("taken_lse"), 0777);
+    mkdir(attn_cli_path("taken_lse/lse.npy"), 0777);
+    mkdir(attn_cli_path("taken_report"), 0777);
+    mkdir(attn_cli_path("taken_report/report.json"), 0777);
     MAKE_ALL(requests);
 }
 
@@ -634,7 +624,8 @@ static void a_problem_beyond_the_memory_is_refused_before_it_is_made(void) {
          .exit_status = 3, .on_ranks = 1},
         {"a sequence beyond counting", .config = "synthetic.yaml",
          .sets = {"sequence.length=281474976710656"},
-         .message = {"the problem has more than 1e15 elements"}, .exit_status = 3},
+         .message = {"the arrays of the problem take ", " GiB are available on a node; use a "},
+         .exit_status = 3},
     };
 
     MAKE_ALL(requests);
@@ -691,9 +682,9 @@ int main(void) {
     };
     int failed;
 
-    attn_scratch_create(folder);
+    attn_cli_begin();
     write_inputs();
     failed = attn_test_main("bad requests", tests, ATTN_TEST_COUNT(tests));
-    attn_scratch_remove(folder);
+    attn_cli_end();
     return failed;
 }

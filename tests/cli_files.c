@@ -14,10 +14,47 @@
 
 enum { HEADER_BYTES = 4096 };
 
+static char folder[ATTN_SCRATCH_BYTES];
+
 static void require(int held, const char *what, const char *path) {
     if (held) return;
     fprintf(stderr, "cli_files: cannot %s %s\n", what, path);
     abort();
+}
+
+void attn_cli_begin(void) {
+    attn_scratch_create(folder);
+}
+
+void attn_cli_end(void) {
+    attn_scratch_remove(folder);
+}
+
+const char *attn_cli_folder(void) {
+    return folder;
+}
+
+const char *attn_cli_path(const char *name) {
+    enum { KEPT = 4 };
+    static char paths[KEPT][2 * ATTN_SCRATCH_BYTES];
+    static int next;
+
+    next = (next + 1) % KEPT;
+    snprintf(paths[next], sizeof paths[next], "%s/%s", folder, name);
+    return paths[next];
+}
+
+void attn_cli_write_text(const char *name, const char *text) {
+    attn_scratch_write(attn_cli_path(name), text, strlen(text));
+}
+
+int attn_cli_holds_text(const char *name, const char *text) {
+    size_t bytes;
+    char *got = attn_scratch_read(attn_cli_path(name), &bytes);
+    int same = got != NULL && bytes == strlen(text) && memcmp(got, text, bytes) == 0;
+
+    free(got);
+    return same;
 }
 
 /* Writes `prefix`, `header` and `data` one behind the other. */
@@ -134,11 +171,11 @@ static int count_entry(const char *path, const struct stat *info, int kind, stru
     return 0;
 }
 
-int attn_cli_files_below(const char *folder) {
+int attn_cli_files_below(const char *path) {
     enum { OPEN_FOLDERS = 8 };
 
     files_seen = 0;
-    if (access(folder, F_OK) != 0) return 0;
-    require(nftw(folder, count_entry, OPEN_FOLDERS, FTW_PHYS) == 0, "list", folder);
+    if (access(path, F_OK) != 0) return 0;
+    require(nftw(path, count_entry, OPEN_FOLDERS, FTW_PHYS) == 0, "list", path);
     return files_seen;
 }

@@ -1,5 +1,5 @@
-/* cli_files.h: input files as the tests of the command need them, right and wrong
- * ones, and a look at what a run left behind.
+/* cli_files.h: the folder in which a test of the command works: input files, right and
+ * wrong ones, and a look at what a run left behind.
  *
  * Headers are made by hand: the program's own writers have no say in what it reads. A
  * failure ends the program, as in scratch.h. */
@@ -8,6 +8,18 @@
 
 #include <stddef.h>
 #include <stdint.h>
+
+/* Makes the folder, and removes it with all in it. One at a time. */
+void attn_cli_begin(void);
+void attn_cli_end(void);
+const char *attn_cli_folder(void);
+
+/* The path of a name in the folder, good until the fourth call after. */
+const char *attn_cli_path(const char *name);
+
+/* Writes a text file of that name in the folder; whether it holds that text. */
+void attn_cli_write_text(const char *name, const char *text);
+int attn_cli_holds_text(const char *name, const char *text);
 
 /* Writes a .npy file, version 1.0, with that header (a Python dict) and those bytes. */
 void attn_cli_write_npy(const char *path, const char *header, const void *data, size_t bytes);
@@ -34,7 +46,7 @@ float *attn_cli_read_floats(const char *reference, int32_t *dims, int64_t *shape
 /* Whether two files hold the same bytes (false when one does not exist). */
 int attn_cli_same_files(const char *left, const char *right);
 
-/* Number of files, of any name, below a folder; 0 when it does not exist. */
-int attn_cli_files_below(const char *folder);
+/* Number of files, of any name, below a path; 0 when it does not exist. */
+int attn_cli_files_below(const char *path);
 
 #endif

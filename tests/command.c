@@ -44,6 +44,7 @@ static void set_environment(const char *const *added) {
         {"OMPI_MCA_rmaps_base_oversubscribe", "1"},
         {"OMPI_MCA_hwloc_base_binding_policy", "none"},
         {"OMPI_MCA_mpi_yield_when_idle", "1"},
+        {"OMPI_MCA_odls_base_sigkill_timeout", "0"}, /* behind a failed rank; 1 s otherwise */
         {"OMP_WAIT_POLICY", "passive"},
         {"OMP_NUM_THREADS", "1"},
     };
@@ -159,6 +160,8 @@ void attn_command_run(const attn_command_request *request, attn_command_result *
     capture streams[2] = {{0}};
     pid_t process;
 
+    require(access(ATTN_COMMAND, X_OK) == 0, "run " ATTN_COMMAND);
+    require(access(ATTN_MPIEXEC, X_OK) == 0, "run " ATTN_MPIEXEC);
     make_pipe(out);
     make_pipe(err);
     fflush(NULL); /* or the new process writes it once more when it fails */
@@ -182,6 +185,20 @@ void attn_command_run(const attn_command_request *request, attn_command_result *
     result->exit_status = WIFEXITED(ending) ? WEXITSTATUS(ending) : 128 + WTERMSIG(ending);
     result->out = streams[0].text;
     result->err = streams[1].text;
+}
+
+int attn_command_succeeds(const attn_command_request *request) {
+    attn_command_result result;
+    int succeeded;
+
+    attn_command_run(request, &result);
+    succeeded = !result.timed_out && result.exit_status == 0;
+    if (!succeeded)
+        fprintf(stderr, "\nattnspan %s %s: exit status %d after %.1f s, stderr:\n%s\n",
+                request->arguments[0], request->arguments[1], result.exit_status, result.seconds,
+                result.err);
+    attn_command_free(&result);
+    return succeeded;
 }
 
 void attn_command_free(attn_command_result *result) {

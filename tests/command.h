@@ -27,7 +27,13 @@ typedef struct attn_command_result {
  * and one OpenMP thread a rank, is in its environment unless something else is. */
 void attn_command_run(const attn_command_request *request, attn_command_result *result);
 
+/* Runs it and says whether it succeeded; shows stderr when it did not. */
+int attn_command_succeeds(const attn_command_request *request);
+
 void attn_command_free(attn_command_result *result);
+
+/* The arguments of a command. */
+#define ATTN_ARGUMENTS(...) ((const char *const[]){__VA_ARGS__, NULL})
 
 /* Copies the message behind the first "attnspan: error: " on stderr to `message`, cut
  * to `bytes`; returns how many lines begin so. (mpirun adds lines of its own.) */

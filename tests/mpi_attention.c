@@ -9,6 +9,7 @@
 
 #include "attnspan/attnspan.h"
 #include "harness.h"
+#include "memory.h"
 #include "status.h"
 #include "synthetic.h"
 

@@ -1,0 +1,703 @@
+/* attention_simd.h: the attention kernel of the vector levels.
+ *
+ * A template: a file attention_<name>.c defines vectors of LANES floats (vec,
+ * lane_mask and the functions vec_… on them), the shapes of the register
+ * blocks, and includes this, which defines the functions of its table row.
+ *
+ * The rows of a call are cut into groups of GROUP_ROWS and, for what is left, of
+ * the smaller counts of FOR_EACH_GROUP_ROWS, each compiled for its count: a
+ * single row costs a row. The block's keys are walked in tiles from its first
+ * key on; for each tile, and each group that sees some of it,
+ *   1. scores = query · keys: a block of group rows × panel in registers, summed
+ *      over the dimensions; masked keys become −inf; the row maxima are taken
+ *      while the block is in registers;
+ *   2. per row: new running maximum, weights = 2^((score − max) c) with
+ *      c = scale · log2 e, running sum;
+ *   3. out = out · factor + weights · values: a block of rows × columns in
+ *      registers, summed over the keys of the tile.
+ * Both products are the same micro-kernel. Its left operand is stored in chunks
+ * [LANES steps][rows], transposed: row r's steps are one vector. Vectors are
+ * copied and written as they are, and an element is at a constant offset for all
+ * steps of a chunk: nothing is transposed on the way. Values are read where
+ * they stand.
+ *
+ * Fixed bits: an element of the scores is summed over the dimensions in order,
+ * one of out over the keys of a tile in order, one of the sums by its key's
+ * lane, all with fused operations and whatever the register block. Missing
+ * columns and keys are not computed, or on zeros. A masked key adds weight +0:
+ * that changes nothing but the sign of a zero, so +0 is added in the end, which
+ * leaves no −0. Where a value that weight 0 would multiply is not finite, each
+ * row takes its visible keys only.
+ *
+ * Tiles: TILE_BYTES of keys and values, which a second-level cache holds while
+ * the groups of the call go by; the weights of a group lie in the first.
+ *
+ * Cost: 2 (key_dim + value_dim) flops a pair, fused, and 6 fused operations and
+ * some 9 others a vector of weights. Scratch, in floats: QUERY_ROWS key_dim,
+ * rounded up to vectors, + GROUP_ROWS MAX_TILE_KEYS. (Register blocks: Goto &
+ * van de Geijn 2008.) */
+#ifndef ATTN_KERNELS_ATTENTION_SIMD_H
+#define ATTN_KERNELS_ATTENTION_SIMD_H
+
+#include <assert.h>
+#include <float.h>
+#include <math.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include "attnspan/kernels.h"
+#include "exp2.h"
+
+#define ALWAYS_INLINE static inline __attribute__((always_inline))
+
+/* Loops over a register block must vanish, or it would live in memory. */
+#if defined(__clang__)
+#define UNROLL _Pragma("clang loop unroll(full)")
+#else
+#define UNROLL _Pragma("GCC unroll 16")
+#endif
+
+enum {
+    PANEL = PANEL_VECTORS * LANES, /* keys */
+    MAX_TILE_KEYS = 256,           /* a multiple of every panel, as is MIN_TILE_KEYS */
+    MIN_TILE_KEYS = 64,
+    TILE_BYTES = 256 * 1024,
+    MAX_VECTORS = 4,                            /* of a register block */
+    MAX_GROUPS = QUERY_ROWS / GROUP_ROWS + 4    /* whole ones, and one of each smaller count */
+};
+
+/* Where a group sees a tile: all keys of [first, last) are seen by some row, or
+ * lie between such; those of [all_first, all_last) by every row. */
+typedef struct tile_view {
+    attn_interval row[GROUP_ROWS]; /* keys of the tile */
+    int64_t first, last;
+    int64_t all_first, all_last;
+} tile_view;
+
+typedef struct key_tile {
+    const float *keys;   /* panels */
+    const float *values; /* [count][value_dim] */
+    int64_t first;       /* in the block */
+    int64_t count;
+    int finite; /* all its values are: 1, 0, or −1 when nobody has asked yet */
+} key_tile;
+
+/* The running softmax of a group. */
+typedef struct row_group {
+    vec sum[GROUP_ROWS]; /* by the key's lane */
+    float max[GROUP_ROWS];
+    int32_t first, rows;
+    int started;        /* out has been written */
+    const float *query; /* [chunks][rows][LANES] */
+} row_group;
+
+/* One call of attend(). */
+typedef struct call {
+    const attn_block_args *args;
+    attn_partial result;
+    float *weights; /* [vectors of a tile][rows of the group][LANES]; first the scores */
+    float *query;   /* the groups' */
+    float exponent_scale;
+    float lowest; /* difference of scores that 2^x raises to its floor */
+} call;
+
+static int64_t min_of(int64_t a, int64_t b) {
+    return a < b ? a : b;
+}
+
+static int64_t max_of(int64_t a, int64_t b) {
+    return a > b ? a : b;
+}
+
+static int64_t vectors_of(int64_t elems) {
+    return (elems + LANES - 1) / LANES;
+}
+
+static size_t scratch_bytes(int32_t key_dim, int32_t value_dim) {
+    const size_t query = (size_t)QUERY_ROWS * (size_t)vectors_of(key_dim) * LANES;
+
+    (void)value_dim;
+    return (query + (size_t)GROUP_ROWS * MAX_TILE_KEYS) * sizeof(float);
+}
+
+/* By the dimensions alone: the bits depend on it. */
+static int64_t tile_keys(int32_t key_dim, int32_t value_dim) {
+    const int64_t key_bytes = ((int64_t)key_dim + value_dim) * (int64_t)sizeof(float);
+    int64_t keys = MAX_TILE_KEYS;
+
+    while (keys > MIN_TILE_KEYS && keys * key_bytes > TILE_BYTES) keys /= 2;
+    return keys;
+}
+
+static void pack_keys(const float *keys, ptrdiff_t key_stride, int64_t key_count, int32_t key_dim,
+                      float *panels) {
+    for (int64_t first = 0; first < key_count; first += PANEL) {
+        for (int32_t i = 0; i < key_dim; i++)
+            for (int64_t j = first; j < first + PANEL; j++)
+                *panels++ = j < key_count ? keys[j * key_stride + i] : 0.0f;
+    }
+}
+
+/* ---- the exponential ------------------------------------------------------ */
+
+/* The difference below which every weight is 0. A scale so small that no finite
+ * difference is: see weights_of. */
+static float lowest_difference(float exponent_scale) {
+    return exponent_scale < 0x1p-120f ? -FLT_MAX : ATTN_EXP2_FLOOR / exponent_scale;
+}
+
+/* 2^(difference · scale) for differences <= 0; exactly 0 for −inf, NaN for NaN. */
+ALWAYS_INLINE vec weights_of(vec difference, vec scale, vec lowest) {
+    const vec round = vec_splat(ATTN_EXP2_T_ROUND);
+    const vec raised = vec_max(lowest, difference);
+    const vec rounded = vec_fma(raised, scale, round);
+    const vec rest = vec_fms(raised, scale, vec_sub(rounded, round));
+    const vec power = vec_lookup_and_shift(attn_exp2_table, rounded, ATTN_EXP2_T_SHIFT);
+    vec slope = vec_splat(ATTN_EXP2_T_C3);
+
+    slope = vec_fma(slope, rest, vec_splat(ATTN_EXP2_T_C2));
+    slope = vec_fma(slope, rest, vec_splat(ATTN_EXP2_T_C1));
+    return vec_fma(vec_mul(rest, slope), power, power);
+}
+
+/* The same where the lowest difference may not reach the floor: −inf, which was
+ * raised to it, is cleared. */
+ALWAYS_INLINE vec any_weights_of(vec difference, vec scale, vec lowest) {
+    const vec weights = weights_of(difference, scale, lowest);
+
+    return vec_select(vec_less(difference, vec_splat(-FLT_MAX)), vec_splat(0), weights);
+}
+
+/* ---- the micro-kernel ----------------------------------------------------- */
+
+/* The right operand: `vectors` vectors a step, the first two side by side, the
+ * others side by side `apart` elements from those, the last one masked. */
+typedef struct right_operand {
+    const float *at; /* the first step */
+    ptrdiff_t step;  /* elements from one step to the next */
+    ptrdiff_t apart;
+    lane_mask tail;
+} right_operand;
+
+/* sum[r][·] += left[r] · right[·] for one step. */
+ALWAYS_INLINE void multiply_step(const int rows, const int vectors, const int masked,
+                                 vec sum[][MAX_VECTORS], const float *left, const float *at,
+                                 const right_operand *right) {
+    vec column[MAX_VECTORS];
+
+    UNROLL for (int v = 0; v < vectors; v++) {
+        const float *from = at + (v / 2) * right->apart + (v % 2) * LANES;
+
+        column[v] =
+            masked && v == vectors - 1 ? vec_load_masked(from, right->tail) : vec_load(from);
+    }
+    UNROLL for (int r = 0; r < rows; r++) {
+        const vec element = vec_splat(left[r * LANES]);
+
+        UNROLL for (int v = 0; v < vectors; v++) sum[r][v] = vec_fma(element, column[v], sum[r][v]);
+    }
+}
+
+/* sum = Σ_t left[t] ⊗ right[t] for the steps [first, last) of left; right starts
+ * at step `first`. Chunks of left lie left_chunk elements apart. */
+ALWAYS_INLINE void multiply(const int rows, const int vectors, const int masked,
+                            vec sum[][MAX_VECTORS], const float *left, const ptrdiff_t left_chunk,
+                            int64_t first, int64_t last, right_operand right) {
+    const float *at = right.at;
+
+    UNROLL for (int r = 0; r < rows; r++) {
+        UNROLL for (int v = 0; v < vectors; v++) sum[r][v] = vec_splat(0);
+    }
+    left += first / LANES * left_chunk;
+    while (first < last) {
+        const int64_t lane = first % LANES;
+        const int64_t count = min_of(LANES - lane, last - first);
+        const float *element = left + lane;
+
+        for (int64_t t = 0; t < count; t++, element++, at += right.step)
+            multiply_step(rows, vectors, masked, sum, element, at, &right);
+        left += left_chunk;
+        first += count;
+    }
+}
+
+/* ---- step 1: scores ------------------------------------------------------- */
+
+/* The scores of one or two panels, and the largest of each row's lanes so far. */
+ALWAYS_INLINE void score_panels(const int rows, const int panels, const call *self,
+                                const row_group *group, const key_tile *tile, const tile_view *view,
+                                int64_t panel, vec *largest) {
+    const int32_t key_dim = self->args->key_dim;
+    const int64_t key = panel * PANEL;
+    const int vectors = panels * PANEL_VECTORS;
+    const right_operand right = {.at = tile->keys + key * key_dim,
+                                 .step = PANEL,
+                                 .apart = (ptrdiff_t)PANEL * key_dim};
+    const int masked = key < view->all_first || key + panels * PANEL > view->all_last;
+    float *scores = self->weights + panel * PANEL * rows;
+    vec sum[GROUP_ROWS][MAX_VECTORS];
+
+    multiply(rows, vectors, 0, sum, group->query, (ptrdiff_t)rows * LANES, 0, key_dim, right);
+    if (masked) {
+        UNROLL for (int r = 0; r < rows; r++) {
+            UNROLL for (int v = 0; v < vectors; v++) {
+                const int64_t lane = key + v * LANES;
+
+                sum[r][v] = vec_select(
+                    mask_lanes(view->row[r].first - lane, view->row[r].last - lane), sum[r][v],
+                    vec_splat(-INFINITY));
+            }
+        }
+    }
+    UNROLL for (int r = 0; r < rows; r++) {
+        vec row_largest = largest[r];
+
+        UNROLL for (int v = 0; v < vectors; v++) {
+            row_largest = vec_max(sum[r][v], row_largest);
+            vec_store(scores + (v * rows + r) * LANES, sum[r][v]);
+        }
+        largest[r] = row_largest;
+    }
+}
+
+ALWAYS_INLINE void compute_scores(const int rows, const call *self, const row_group *group,
+                                  const key_tile *tile, const tile_view *view, vec *largest) {
+    const int panels = rows <= WIDE_ROWS ? 2 : 1;
+    const int64_t last = (view->last + PANEL - 1) / PANEL;
+    int64_t panel = view->first / PANEL;
+
+    for (int r = 0; r < rows; r++) largest[r] = vec_splat(-INFINITY);
+    for (; panel + panels <= last; panel += panels)
+        score_panels(rows, panels, self, group, tile, view, panel, largest);
+    if (panels == 2 && panel < last)
+        score_panels(rows, 1, self, group, tile, view, panel, largest);
+}
+
+/* ---- step 2: weights ------------------------------------------------------ */
+
+/* Scores become weights; the group's maxima and sums are brought up to date;
+ * `factor` is that of what was summed before. */
+ALWAYS_INLINE void compute_weights(const int rows, const int any_scale, const call *self,
+                                   row_group *group, const tile_view *view, const vec *largest,
+                                   float *factor) {
+    const vec scale = vec_splat(self->exponent_scale), lowest = vec_splat(self->lowest);
+    const int64_t first = view->first / PANEL * PANEL_VECTORS;
+    const int64_t last = (view->last + PANEL - 1) / PANEL * PANEL_VECTORS;
+    float reference[GROUP_ROWS];
+
+    for (int r = 0; r < rows; r++) {
+        const float tile_max = vec_max_of_lanes(largest[r]);
+        const float max = tile_max > group->max[r] ? tile_max : group->max[r];
+
+        /* A row that has seen no key yet: −inf − (−inf) would be NaN. */
+        reference[r] = max == -INFINITY ? 0.0f : max;
+        factor[r] = group->max[r] - reference[r];
+        group->max[r] = max;
+    }
+    for (int r = 0; r < rows; r += LANES) {
+        const lane_mask mask = mask_lanes(0, rows - r);
+
+        vec_store_masked(factor + r, mask,
+                         any_weights_of(vec_load_masked(factor + r, mask), scale, lowest));
+    }
+    for (int r = 0; r < rows; r++) {
+        const vec max = vec_splat(reference[r]);
+        vec sum = vec_mul(group->sum[r], vec_splat(factor[r]));
+        float *at = self->weights + (first * rows + r) * LANES;
+
+        for (int64_t v = first; v < last; v++, at += rows * LANES) {
+            const vec difference = vec_sub(vec_load(at), max);
+            const vec weights = any_scale ? any_weights_of(difference, scale, lowest)
+                                          : weights_of(difference, scale, lowest);
+
+            sum = vec_add(sum, weights);
+            vec_store(at, weights);
+        }
+        group->sum[r] = sum;
+    }
+}
+
+/* ---- step 3: out ---------------------------------------------------------- */
+
+/* Where a block of weights · values stands. */
+typedef struct out_block {
+    const float *weights; /* of the block's first row */
+    ptrdiff_t chunk;      /* elements from one vector of keys to the next */
+    const float *factor;
+    int64_t first, last; /* keys of the tile */
+    int32_t row, column; /* of the call's out */
+    lane_mask tail;      /* of the last vector of columns */
+} out_block;
+
+ALWAYS_INLINE void add_block(const int rows, const int vectors, const int masked, const call *self,
+                             const key_tile *tile, const int started, const out_block *block) {
+    const int32_t value_dim = self->args->value_dim;
+    const right_operand right = {
+        .at = tile->values + block->first * value_dim + block->column,
+        .step = value_dim,
+        .apart = 2 * LANES,
+        .tail = block->tail};
+    float *out = self->result.out + (ptrdiff_t)block->row * value_dim + block->column;
+    vec sum[GROUP_ROWS][MAX_VECTORS];
+
+    multiply(rows, vectors, masked, sum, block->weights, block->chunk, block->first, block->last,
+             right);
+    UNROLL for (int r = 0; r < rows; r++) {
+        UNROLL for (int v = 0; v < vectors; v++) {
+            float *to = out + (ptrdiff_t)r * value_dim + v * LANES;
+            const int part = masked && v == vectors - 1;
+
+            if (started) {
+                const vec before = part ? vec_load_masked(to, block->tail) : vec_load(to);
+
+                sum[r][v] = vec_fma(before, vec_splat(block->factor[r]), sum[r][v]);
+            }
+            sum[r][v] = vec_add(sum[r][v], vec_splat(0)); /* no −0 */
+            if (part)
+                vec_store_masked(to, block->tail, sum[r][v]);
+            else
+                vec_store(to, sum[r][v]);
+        }
+    }
+}
+
+/* `vectors` vectors of columns of all rows, in as many register blocks as that takes. */
+ALWAYS_INLINE void add_columns(const int rows, const int vectors, const int masked,
+                               const call *self, const key_tile *tile, const int started,
+                               out_block block) {
+    const int part = vectors > PANEL_VECTORS && rows > WIDE_ROWS ? rows / 2 : rows;
+
+    for (int r = 0; r < rows; r += part) {
+        add_block(part, vectors, masked, self, tile, started, &block);
+        block.weights += part * LANES;
+        block.factor += part;
+        block.row += part;
+    }
+}
+
+/* out = out · factor + weights · values for `rows` rows from block.row on. */
+ALWAYS_INLINE void add_values(const int rows, const call *self, const key_tile *tile,
+                              const int started, out_block block) {
+    const int most = rows <= WIDE_ROWS ? MAX_VECTORS : COLUMN_VECTORS;
+    int32_t left = self->args->value_dim;
+
+    for (block.column = 0; left > 0;) {
+        const int64_t all = vectors_of(left);
+        /* Rather 3 and 2 than 4 and 1: a block one vector wide waits for its loads. */
+        const int64_t vectors = all == most + 1 && most > 2 ? most - 1 : min_of(all, most);
+        const int masked = vectors * LANES > left;
+
+        block.tail = mask_lanes(0, left - (vectors - 1) * LANES);
+        if (most == 4 && vectors == 4) {
+            if (masked)
+                add_columns(rows, 4, 1, self, tile, started, block);
+            else
+                add_columns(rows, 4, 0, self, tile, started, block);
+        } else if (most == 4 && vectors == 3) {
+            if (masked)
+                add_columns(rows, 3, 1, self, tile, started, block);
+            else
+                add_columns(rows, 3, 0, self, tile, started, block);
+        } else if (vectors == 2) {
+            if (masked)
+                add_columns(rows, 2, 1, self, tile, started, block);
+            else
+                add_columns(rows, 2, 0, self, tile, started, block);
+        } else {
+            add_columns(rows, 1, 1, self, tile, started, block);
+        }
+        block.column += (int32_t)vectors * LANES;
+        left -= (int32_t)vectors * LANES;
+    }
+}
+
+/* The same over each row's visible keys only, for values that weight 0 does not
+ * cancel. */
+static void add_visible_values(const call *self, const row_group *group, const key_tile *tile,
+                               const tile_view *view, out_block block) {
+    for (int r = 0; r < group->rows; r++) {
+        block.first = view->row[r].first;
+        block.last = view->row[r].last;
+        add_values(1, self, tile, group->started, block);
+        block.weights += LANES;
+        block.factor++;
+        block.row++;
+    }
+}
+
+/* Whether 0 times any of the tile's values is 0. */
+static int values_are_finite(const call *self, key_tile *tile) {
+    const int64_t count = tile->count * self->args->value_dim;
+    vec probe = vec_splat(0);
+    int64_t i = 0;
+
+    if (tile->finite >= 0) return tile->finite;
+    for (; i + LANES <= count; i += LANES)
+        probe = vec_fma(vec_load(tile->values + i), vec_splat(0), probe);
+    probe = vec_fma(vec_load_masked(tile->values + i, mask_lanes(0, count - i)), vec_splat(0),
+                    probe);
+    tile->finite = vec_sum_of_lanes(probe) == 0;
+    return tile->finite;
+}
+
+/* ---- groups and tiles ----------------------------------------------------- */
+
+/* Steps 1 to 3 of a group of `rows` rows. */
+ALWAYS_INLINE void attend_group(const int rows, const call *self, row_group *group, key_tile *tile,
+                                const tile_view *view) {
+    vec largest[GROUP_ROWS];
+    float factor[GROUP_ROWS];
+    const out_block block = {.weights = self->weights,
+                             .chunk = (ptrdiff_t)rows * LANES,
+                             .factor = factor,
+                             .first = view->first,
+                             .last = view->last,
+                             .row = group->first};
+    const int masked = view->all_first > view->first || view->all_last < view->last;
+
+    compute_scores(rows, self, group, tile, view, largest);
+    if (self->lowest > -FLT_MAX)
+        compute_weights(rows, 0, self, group, view, largest, factor);
+    else
+        compute_weights(rows, 1, self, group, view, largest, factor);
+    if (masked && !values_are_finite(self, tile))
+        add_visible_values(self, group, tile, view, block);
+    else
+        add_values(rows, self, tile, group->started, block);
+    group->started = 1;
+}
+
+#define DEFINE_GROUP(rows)                                                            \
+    static void attend_group_##rows(const call *self, row_group *group, key_tile *tile, \
+                                    const tile_view *view) {                          \
+        attend_group(rows, self, group, tile, view);                                  \
+    }
+FOR_EACH_GROUP_ROWS(DEFINE_GROUP)
+#undef DEFINE_GROUP
+
+static const struct group_shape {
+    int32_t rows;
+    void (*attend)(const call *self, row_group *group, key_tile *tile, const tile_view *view);
+} group_shapes[] = {
+#define SHAPE(rows) {rows, attend_group_##rows},
+    FOR_EACH_GROUP_ROWS(SHAPE)
+#undef SHAPE
+};
+
+static const struct group_shape *largest_shape(int32_t rows) {
+    const struct group_shape *shape = group_shapes;
+
+    while (shape->rows > rows) shape++;
+    return shape;
+}
+
+static tile_view view_of(const attn_block_args *args, const row_group *group,
+                         const key_tile *tile) {
+    tile_view view = {.first = tile->count, .last = 0, .all_first = 0, .all_last = tile->count};
+
+    for (int r = 0; r < group->rows; r++) {
+        attn_interval seen = {0, tile->count};
+
+        if (args->visible != NULL) {
+            const attn_interval *row = &args->visible[group->first + r];
+
+            seen.first = max_of(row->first - tile->first, 0);
+            seen.last = min_of(row->last - tile->first, tile->count);
+            if (seen.first >= seen.last) seen = (attn_interval){0, 0};
+        }
+        if (seen.last > 0) {
+            view.first = min_of(view.first, seen.first);
+            view.last = max_of(view.last, seen.last);
+        }
+        view.all_first = max_of(view.all_first, seen.first);
+        view.all_last = min_of(view.all_last, seen.last);
+        view.row[r] = seen;
+    }
+    return view;
+}
+
+/* Rows [first, first + rows) of the query, each a vector of each chunk. */
+static void copy_queries(const attn_block_args *args, int32_t first, int32_t rows, float *to) {
+    for (int32_t i = 0; i < args->key_dim; i += LANES) {
+        const lane_mask mask = mask_lanes(0, args->key_dim - i);
+
+        for (int32_t r = first; r < first + rows; r++, to += LANES)
+            vec_store(to, vec_load_masked(args->query + r * args->query_stride + i, mask));
+    }
+}
+
+/* Cuts the call's rows into groups that have seen nothing yet; their number. */
+static int start_groups(const call *self, row_group *groups) {
+    const attn_block_args *args = self->args;
+    const ptrdiff_t row_elems = (ptrdiff_t)vectors_of(args->key_dim) * LANES;
+    int count = 0;
+
+    for (int32_t row = 0; row < args->rows; row += groups[count++].rows) {
+        row_group *group = &groups[count];
+
+        group->first = row;
+        group->rows = largest_shape(args->rows - row)->rows;
+        group->started = 0;
+        group->query = self->query + row * row_elems;
+        for (int r = 0; r < group->rows; r++) {
+            group->max[r] = -INFINITY;
+            group->sum[r] = vec_splat(0);
+        }
+        copy_queries(args, row, group->rows, self->query + row * row_elems);
+    }
+    return count;
+}
+
+static void write_maxima_and_sums(const call *self, const row_group *group) {
+    const size_t value_dim = (size_t)self->args->value_dim;
+
+    for (int r = 0; r < group->rows; r++) {
+        self->result.max[group->first + r] = group->max[r];
+        self->result.sum[group->first + r] = vec_sum_of_lanes(group->sum[r]);
+    }
+    if (!group->started)
+        memset(self->result.out + (size_t)group->first * value_dim, 0,
+               (size_t)group->rows * value_dim * sizeof(float));
+}
+
+static void attend(const attn_block_args *args, attn_partial result) {
+    const float exponent_scale = args->scale * ATTN_LOG2_E;
+    const int64_t most_keys = tile_keys(args->key_dim, args->value_dim);
+    const call self = {.args = args,
+                       .result = result,
+                       .weights = args->scratch,
+                       .query = (float *)args->scratch + GROUP_ROWS * MAX_TILE_KEYS,
+                       .exponent_scale = exponent_scale,
+                       .lowest = lowest_difference(exponent_scale)};
+    row_group groups[MAX_GROUPS];
+    int count;
+
+    assert(args->rows >= 1 && args->rows <= QUERY_ROWS && args->key_count >= 1);
+    assert(args->key_dim >= 1 && args->value_dim >= 1 && args->query_stride >= args->key_dim);
+    assert((uintptr_t)args->scratch % 64 == 0);
+    count = start_groups(&self, groups);
+    for (int64_t first = 0; first < args->key_count; first += most_keys) {
+        key_tile tile = {.keys = args->keys + first * args->key_dim,
+                         .values = args->values + first * args->value_dim,
+                         .first = first,
+                         .count = min_of(args->key_count - first, most_keys),
+                         .finite = -1};
+
+        for (int g = 0; g < count; g++) {
+            const tile_view view = view_of(args, &groups[g], &tile);
+
+            if (view.first < view.last)
+                largest_shape(groups[g].rows)->attend(&self, &groups[g], &tile, &view);
+        }
+    }
+    for (int g = 0; g < count; g++) write_maxima_and_sums(&self, &groups[g]);
+}
+
+/* ---- merge and finish ----------------------------------------------------- */
+
+/* out = left · left_factor + right · right_factor. A vector is read from both
+ * before it is written: out may be left or right. */
+static void merge_row(float *out, const float *left, const float *right, int32_t length,
+                      float left_factor, float right_factor) {
+    const vec by_left = vec_splat(left_factor), by_right = vec_splat(right_factor);
+    int32_t c = 0;
+
+    for (; c + LANES <= length; c += LANES)
+        vec_store(out + c, vec_fma(vec_load(left + c), by_left,
+                                   vec_mul(vec_load(right + c), by_right)));
+    if (c < length) {
+        const lane_mask tail = mask_lanes(0, length - c);
+
+        vec_store_masked(out + c, tail,
+                         vec_fma(vec_load_masked(left + c, tail), by_left,
+                                 vec_mul(vec_load_masked(right + c, tail), by_right)));
+    }
+}
+
+/* The maxima and sums of up to LANES rows, one a lane, and the factors of both
+ * sides. A side is empty when its sum is 0: a row that sees a key has at least
+ * its largest weight, 1, in it (or a NaN). */
+static void merge_sums(attn_partial result, attn_partial left, attn_partial right, lane_mask rows,
+                       float exponent_scale, float *left_factor, float *right_factor) {
+    const vec scale = vec_splat(exponent_scale);
+    const vec lowest = vec_splat(lowest_difference(exponent_scale));
+    const vec left_max = vec_load_masked(left.max, rows);
+    const vec right_max = vec_load_masked(right.max, rows);
+    const vec left_sum = vec_load_masked(left.sum, rows);
+    const vec right_sum = vec_load_masked(right.sum, rows);
+    const lane_mask left_empty = vec_equal(left_sum, vec_splat(0));
+    const lane_mask right_empty = vec_equal(right_sum, vec_splat(0));
+    const vec max = vec_max(left_max, right_max);
+    const vec by_left = any_weights_of(vec_sub(left_max, max), scale, lowest);
+    const vec by_right = any_weights_of(vec_sub(right_max, max), scale, lowest);
+    vec sum = vec_fma(left_sum, by_left, vec_mul(right_sum, by_right));
+
+    sum = vec_select(right_empty, left_sum, vec_select(left_empty, right_sum, sum));
+    vec_store_masked(result.max, rows,
+                     vec_select(right_empty, left_max, vec_select(left_empty, right_max, max)));
+    vec_store_masked(result.sum, rows, sum);
+    /* A negative factor marks the side that merge() does not take at all. */
+    vec_store(left_factor,
+              vec_select(right_empty, vec_splat(1),
+                         vec_select(left_empty, vec_splat(-1), by_left)));
+    vec_store(right_factor, vec_select(right_empty, vec_splat(-1), by_right));
+}
+
+static void merge(attn_partial result, attn_partial left, attn_partial right, int32_t rows,
+                  int32_t value_dim, float scale) {
+    float left_factor[LANES], right_factor[LANES];
+
+    for (int32_t row = 0; row < rows; row++) {
+        const ptrdiff_t at = (ptrdiff_t)row * value_dim;
+        const int lane = row % LANES;
+
+        if (lane == 0)
+            merge_sums((attn_partial){NULL, result.max + row, result.sum + row},
+                       (attn_partial){NULL, left.max + row, left.sum + row},
+                       (attn_partial){NULL, right.max + row, right.sum + row},
+                       mask_lanes(0, rows - row), scale * ATTN_LOG2_E, left_factor, right_factor);
+        if (left_factor[lane] < 0 || right_factor[lane] < 0)
+            memmove(result.out + at, (right_factor[lane] < 0 ? left : right).out + at,
+                    (size_t)value_dim * sizeof *result.out);
+        else
+            merge_row(result.out + at, left.out + at, right.out + at, value_dim, left_factor[lane],
+                      right_factor[lane]);
+    }
+}
+
+/* to = from / sum, without −0. */
+static void divide_row(float *to, const float *from, int32_t length, float sum) {
+    const vec by = vec_splat(sum);
+    int32_t c = 0;
+
+    for (; c + LANES <= length; c += LANES)
+        vec_store(to + c, vec_add(vec_div(vec_load(from + c), by), vec_splat(0)));
+    if (c < length) {
+        const lane_mask tail = mask_lanes(0, length - c);
+
+        vec_store_masked(
+            to + c, tail,
+            vec_add(vec_div(vec_load_masked(from + c, tail), by), vec_splat(0)));
+    }
+}
+
+static void finish(attn_partial partial, int32_t rows, int32_t value_dim, float scale, float *out,
+                   ptrdiff_t out_stride, float *lse, ptrdiff_t lse_stride) {
+    for (int32_t row = 0; row < rows; row++) {
+        const float sum = partial.sum[row];
+        float *to = out + row * out_stride;
+
+        if (sum == 0)
+            memset(to, 0, (size_t)value_dim * sizeof *to);
+        else
+            divide_row(to, partial.out + (ptrdiff_t)row * value_dim, value_dim, sum);
+        if (lse != NULL)
+            lse[row * lse_stride] =
+                sum == 0
+                    ? -INFINITY
+                    : (float)((double)scale * (double)partial.max[row] + log((double)sum)) + 0.0f;
+    }
+}
+
+#endif

@@ -1,0 +1,161 @@
+/* A failure planted at each boundary where ranks agree (ATTNSPAN_INJECT=BOUNDARY:RANK):
+ * whichever rank fails, all ranks leave together and soon, with one message that names
+ * the boundary and the rank, with exit status 3, and without an output. */
+#define _POSIX_C_SOURCE 200809L
+
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "cli_files.h"
+#include "command.h"
+#include "harness.h"
+#include "scratch.h"
+#include "synthetic.h"
+
+enum { RANKS = 3, ROWS = 96, WIDTH = 32, MOST_ARGUMENTS = 8 };
+
+/* Inputs for all three forms, with everything a run can do in the config. */
+static void write_inputs(void) {
+    static const char *const names[][2] = {{"W_Q.weight", "W_Q.bias"},
+                                           {"W_K.weight", "W_K.bias"},
+                                           {"W_V.weight", "W_V.bias"},
+                                           {"W_O.weight", "W_O.bias"}};
+    static float numbers[ROWS * WIDTH];
+    attn_cli_tensor tensors[8];
+
+    attn_synthetic_fill(1, 0, 0, ROWS * WIDTH, 0.5f, numbers);
+    for (int i = 0; i < 8; i++)
+        tensors[i] = (attn_cli_tensor){names[i / 2][i % 2], WIDTH, i % 2 ? 0 : WIDTH, numbers};
+    attn_cli_write_tensors(attn_cli_path("layer.safetensors"), tensors, 8);
+    attn_cli_write_floats(attn_cli_path("x.npy"), 2, (const int64_t[]){ROWS, WIDTH}, numbers);
+    attn_cli_write_floats(attn_cli_path("q.npy"), 3, (const int64_t[]){4, ROWS, WIDTH / 4},
+                          numbers);
+    attn_cli_write_text("layer.yaml",
+                        "attention: {heads: 4, mask: causal}\n"
+                        "input: {x: x.npy, weights: {file: layer.safetensors}}\n"
+                        "output: {y: y.npy, lse: lse.npy, report: report.json}\n"
+                        "verify: {rows: 8}\n");
+    attn_cli_write_text("qkv.yaml",
+                        "attention: {heads: 4}\n"
+                        "input: {q: q.npy, k: q.npy, v: q.npy}\n"
+                        "output: {y: y.npy, lse: lse.npy, report: report.json}\n"
+                        "verify: {rows: 8}\n");
+    attn_cli_write_text("synthetic.yaml",
+                        "attention: {heads: 4}\n"
+                        "sequence: {length: 96}\n"
+                        "input: {synthetic: {d_model: 32}}\n"
+                        "output: {y: y.npy, lse: lse.npy, report: report.json}\n"
+                        "verify: {rows: 8}\n");
+}
+
+/* One boundary on one rank. y and lse are whole by the time of the report. */
+static void plant(const char *const *arguments, const char *boundary, int rank, int files_left) {
+    char planted[64], wanted[96], message[1024];
+    const char *environment[] = {planted, NULL};
+    const attn_command_request request = {.ranks = RANKS,
+                                          .arguments = arguments,
+                                          .environment = environment,
+                                          .folder = attn_cli_folder()};
+    attn_command_result result;
+    int before = attn_cli_files_below(attn_cli_folder()), errors, held;
+
+    snprintf(planted, sizeof planted, "ATTNSPAN_INJECT=%s:%d", boundary, rank);
+    snprintf(wanted, sizeof wanted, "%s: failure injected on rank %d", boundary, rank);
+    attn_command_run(&request, &result);
+    errors = attn_command_errors(&result, message, sizeof message);
+    held = !result.timed_out && result.exit_status == 3 && errors == 1 &&
+           strcmp(message, wanted) == 0 &&
+           attn_cli_files_below(attn_cli_folder()) == before + files_left;
+    CU_ASSERT(held);
+    if (!held)
+        fprintf(stderr,
+                "\n%s, %s: exit status %d after %.1f s, %d messages, %d files more; stderr:\n%s\n",
+                arguments[0], planted, result.exit_status, result.seconds, errors,
+                attn_cli_files_below(attn_cli_folder()) - before, result.err);
+    if (files_left > 0) attn_scratch_remove(attn_cli_path("out"));
+    attn_command_free(&result);
+}
+
+typedef struct boundary_row {
+    const char *name;
+    int files_left; /* behind a run */
+} boundary_row;
+
+static void plant_all(const char *const *arguments, const boundary_row *rows, size_t count) {
+    for (size_t i = 0; i < count; i++) {
+        plant(arguments, rows[i].name, 0, rows[i].files_left);
+        plant(arguments, rows[i].name, RANKS - 1, rows[i].files_left);
+    }
+}
+
+/* All words that runtime/ agrees on, in the order of a run. */
+static void a_run_fails_closed_at_each_boundary(void) {
+    static const char *const arguments[] = {"run", "layer.yaml", "--output-dir", "out", NULL};
+    static const boundary_row rows[] = {
+        {"cmdline", 0}, {"job", 0},    {"config", 0}, {"inputs", 0}, {"create", 0},
+        {"mesh", 0},    {"plan", 0},   {"memory", 0}, {"attend", 0}, {"allocate", 0},
+        {"output", 0},  {"arrays", 0}, {"open", 0},   {"load", 0},   {"weights", 0},
+        {"compute", 0}, {"verify", 0}, {"write", 0},  {"report", 2},
+    };
+
+    plant_all(arguments, rows, sizeof rows / sizeof *rows);
+}
+
+/* The other input forms share most of the way: what differs is loading. */
+static void other_inputs_fail_closed(void) {
+    static const char *const qkv[] = {"run", "qkv.yaml", "--output-dir", "out", NULL};
+    static const char *const synthetic[] = {"run", "synthetic.yaml", "--output-dir", "out", NULL};
+    static const boundary_row rows[] = {{"open", 0}, {"load", 0}};
+
+    plant_all(qkv, rows, sizeof rows / sizeof *rows);
+    plant(synthetic, "arrays", RANKS - 1, 0);
+    plant(synthetic, "verify", RANKS - 1, 0);
+}
+
+static void a_check_fails_closed(void) {
+    static const char *const arguments[] = {"check", "layer.yaml", "--output-dir", "out", NULL};
+    static const boundary_row rows[] = {
+        {"job", 0},  {"config", 0}, {"inputs", 0}, {"allocate", 0},
+        {"open", 0}, {"load", 0},   {"output", 0},
+    };
+
+    plant_all(arguments, rows, sizeof rows / sizeof *rows);
+}
+
+static void info_fails_closed(void) {
+    static const char *const arguments[] = {"info", NULL};
+
+    plant(arguments, "cmdline", RANKS - 1, 0);
+    plant(arguments, "info", 0, 0);
+}
+
+/* Nothing that is there already may suffer from a run that fails late. */
+static void earlier_outputs_outlive_a_failed_run(void) {
+    static const char *const arguments[] = {"run", "layer.yaml", "--output-dir", "out", NULL};
+    static const char *const names[] = {"out/y.npy", "out/lse.npy", "out/report.json"};
+    static const char *const late[] = {"output", "load", "verify", "write"};
+
+    mkdir(attn_cli_path("out"), 0777);
+    for (int i = 0; i < 3; i++) attn_cli_write_text(names[i], names[i]);
+    for (size_t i = 0; i < sizeof late / sizeof *late; i++) plant(arguments, late[i], 1, 0);
+    for (int i = 0; i < 3; i++) CU_ASSERT(attn_cli_holds_text(names[i], names[i]));
+    attn_scratch_remove(attn_cli_path("out"));
+}
+
+int main(void) {
+    static const attn_test tests[] = {
+        {"a run fails closed at each boundary", a_run_fails_closed_at_each_boundary},
+        {"other inputs fail closed", other_inputs_fail_closed},
+        {"a check fails closed", a_check_fails_closed},
+        {"info fails closed", info_fails_closed},
+        {"earlier outputs outlive a failed run", earlier_outputs_outlive_a_failed_run},
+    };
+    int failed;
+
+    attn_cli_begin();
+    write_inputs();
+    failed = attn_test_main("injection", tests, ATTN_TEST_COUNT(tests));
+    attn_cli_end();
+    return failed;
+}
