@@ -86,10 +86,10 @@ typedef struct key_tile {
 /* The running softmax of a group. */
 typedef struct row_group {
     vec sum[GROUP_ROWS]; /* by the key's lane */
-    float max[GROUP_ROWS];
+    vec max;             /* by row */
     int32_t first, rows;
     int started;        /* out has been written */
-    const float *query; /* [chunks][rows][LANES] */
+    float *query;       /* [chunks][rows][LANES] */
 } row_group;
 
 /* One call of attend(). */
@@ -169,6 +169,27 @@ ALWAYS_INLINE vec any_weights_of(vec difference, vec scale, vec lowest) {
     return vec_select(vec_less(difference, vec_splat(-FLT_MAX)), vec_splat(0), weights);
 }
 
+/* What turns rows of scores into weights. */
+typedef struct row_weights {
+    vec scale, lowest;
+    float reference[LANES]; /* by row: what is subtracted */
+    float factor[LANES];    /* by row: of what was summed before */
+    vec *sum;               /* by row */
+} row_weights;
+
+/* Turns one vector of scores of each of `rows` rows into weights, and sums them. */
+ALWAYS_INLINE void compute_weights(const int rows, const int any_scale, const row_weights *weigh,
+                                   float *at) {
+    for (int r = 0; r < rows; r++, at += LANES) {
+        const vec difference = vec_sub(vec_load(at), vec_splat(weigh->reference[r]));
+        const vec weights = any_scale ? any_weights_of(difference, weigh->scale, weigh->lowest)
+                                      : weights_of(difference, weigh->scale, weigh->lowest);
+
+        weigh->sum[r] = vec_add(weigh->sum[r], weights);
+        vec_store(at, weights);
+    }
+}
+
 /* ---- the micro-kernel ----------------------------------------------------- */
 
 /* The right operand: `vectors` vectors a step, the first two side by side, the
@@ -200,31 +221,45 @@ ALWAYS_INLINE void multiply_step(const int rows, const int vectors, const int ma
 }
 
 /* sum = Σ_t left[t] ⊗ right[t] for the steps [first, last) of left; right starts
- * at step `first`. Chunks of left lie left_chunk elements apart. */
+ * at step `first`. Chunks of left lie left_chunk elements apart; with `weigh`
+ * they are scores, each turned into weights while the one before it is summed. */
 ALWAYS_INLINE void multiply(const int rows, const int vectors, const int masked,
-                            vec sum[][MAX_VECTORS], const float *left, const ptrdiff_t left_chunk,
-                            int64_t first, int64_t last, right_operand right) {
+                            vec sum[][MAX_VECTORS], float *left, const ptrdiff_t left_chunk,
+                            int64_t first, int64_t last, right_operand right,
+                            const row_weights *weigh) {
     const float *at = right.at;
 
     UNROLL for (int r = 0; r < rows; r++) {
         UNROLL for (int v = 0; v < vectors; v++) sum[r][v] = vec_splat(0);
     }
     left += first / LANES * left_chunk;
+    if (weigh != NULL) compute_weights(rows, 0, weigh, left);
     while (first < last) {
         const int64_t lane = first % LANES;
         const int64_t count = min_of(LANES - lane, last - first);
         const float *element = left + lane;
 
+        first += count;
+        left += left_chunk;
+        if (weigh != NULL && first < last) compute_weights(rows, 0, weigh, left);
         for (int64_t t = 0; t < count; t++, element++, at += right.step)
             multiply_step(rows, vectors, masked, sum, element, at, &right);
-        left += left_chunk;
-        first += count;
     }
 }
 
 /* ---- step 1: scores ------------------------------------------------------- */
 
-/* The scores of one or two panels, and the largest of each row's lanes so far. */
+/* Lane r of the result: the largest lane of rows[r]. */
+ALWAYS_INLINE vec largest_of_rows(const int rows, const vec *from) {
+    vec folded[LANES];
+
+    UNROLL for (int r = 0; r < LANES; r++) folded[r] = from[r < rows ? r : rows - 1];
+    vec_fold_rows(folded);
+    return folded[0];
+}
+
+/* The scores of one or two panels; `largest` is brought up to date, by row and
+ * lane or, in a full group, only by row, which takes fewer stores. */
 ALWAYS_INLINE void score_panels(const int rows, const int panels, const call *self,
                                 const row_group *group, const key_tile *tile, const tile_view *view,
                                 int64_t panel, vec *largest) {
@@ -237,8 +272,9 @@ ALWAYS_INLINE void score_panels(const int rows, const int panels, const call *se
     const int masked = key < view->all_first || key + panels * PANEL > view->all_last;
     float *scores = self->weights + panel * PANEL * rows;
     vec sum[GROUP_ROWS][MAX_VECTORS];
+    vec row_largest[GROUP_ROWS];
 
-    multiply(rows, vectors, 0, sum, group->query, (ptrdiff_t)rows * LANES, 0, key_dim, right);
+    multiply(rows, vectors, 0, sum, group->query, (ptrdiff_t)rows * LANES, 0, key_dim, right, NULL);
     if (masked) {
         UNROLL for (int r = 0; r < rows; r++) {
             UNROLL for (int v = 0; v < vectors; v++) {
@@ -251,78 +287,58 @@ ALWAYS_INLINE void score_panels(const int rows, const int panels, const call *se
         }
     }
     UNROLL for (int r = 0; r < rows; r++) {
-        vec row_largest = largest[r];
-
+        row_largest[r] = rows == GROUP_ROWS ? vec_splat(-INFINITY) : largest[r];
         UNROLL for (int v = 0; v < vectors; v++) {
-            row_largest = vec_max(sum[r][v], row_largest);
+            row_largest[r] = vec_max(sum[r][v], row_largest[r]);
             vec_store(scores + (v * rows + r) * LANES, sum[r][v]);
         }
-        largest[r] = row_largest;
+        if (rows < GROUP_ROWS) largest[r] = row_largest[r];
     }
+    if (rows == GROUP_ROWS) largest[0] = vec_max(largest_of_rows(rows, row_largest), largest[0]);
 }
 
-ALWAYS_INLINE void compute_scores(const int rows, const call *self, const row_group *group,
-                                  const key_tile *tile, const tile_view *view, vec *largest) {
+/* The scores of the tile; returns their maxima by row. */
+ALWAYS_INLINE vec compute_scores(const int rows, const call *self, const row_group *group,
+                                 const key_tile *tile, const tile_view *view) {
     const int panels = rows <= WIDE_ROWS ? 2 : 1;
     const int64_t last = (view->last + PANEL - 1) / PANEL;
     int64_t panel = view->first / PANEL;
+    vec largest[GROUP_ROWS];
 
     for (int r = 0; r < rows; r++) largest[r] = vec_splat(-INFINITY);
     for (; panel + panels <= last; panel += panels)
         score_panels(rows, panels, self, group, tile, view, panel, largest);
     if (panels == 2 && panel < last)
         score_panels(rows, 1, self, group, tile, view, panel, largest);
+    return rows == GROUP_ROWS ? largest[0] : largest_of_rows(rows, largest);
 }
 
 /* ---- step 2: weights ------------------------------------------------------ */
 
-/* Scores become weights; the group's maxima and sums are brought up to date;
- * `factor` is that of what was summed before. */
-ALWAYS_INLINE void compute_weights(const int rows, const int any_scale, const call *self,
-                                   row_group *group, const tile_view *view, const vec *largest,
-                                   float *factor) {
-    const vec scale = vec_splat(self->exponent_scale), lowest = vec_splat(self->lowest);
-    const int64_t first = view->first / PANEL * PANEL_VECTORS;
-    const int64_t last = (view->last + PANEL - 1) / PANEL * PANEL_VECTORS;
-    float reference[GROUP_ROWS];
+/* Brings the group's maxima up to those of the tile and rescales its sums. */
+ALWAYS_INLINE void raise_maxima(const int rows, const call *self, row_group *group, vec tile_max,
+                                row_weights *weigh) {
+    /* The order in which the maximum is taken depends on the group: no −0. */
+    const vec max = vec_add(vec_max(tile_max, group->max), vec_splat(0));
+    /* A row that has seen no key yet: −inf − (−inf) would be NaN. */
+    const vec reference = vec_select(vec_equal(max, vec_splat(-INFINITY)), vec_splat(0), max);
 
-    for (int r = 0; r < rows; r++) {
-        const float tile_max = vec_max_of_lanes(largest[r]);
-        const float max = tile_max > group->max[r] ? tile_max : group->max[r];
-
-        /* A row that has seen no key yet: −inf − (−inf) would be NaN. */
-        reference[r] = max == -INFINITY ? 0.0f : max;
-        factor[r] = group->max[r] - reference[r];
-        group->max[r] = max;
-    }
-    for (int r = 0; r < rows; r += LANES) {
-        const lane_mask mask = mask_lanes(0, rows - r);
-
-        vec_store_masked(factor + r, mask,
-                         any_weights_of(vec_load_masked(factor + r, mask), scale, lowest));
-    }
-    for (int r = 0; r < rows; r++) {
-        const vec max = vec_splat(reference[r]);
-        vec sum = vec_mul(group->sum[r], vec_splat(factor[r]));
-        float *at = self->weights + (first * rows + r) * LANES;
-
-        for (int64_t v = first; v < last; v++, at += rows * LANES) {
-            const vec difference = vec_sub(vec_load(at), max);
-            const vec weights = any_scale ? any_weights_of(difference, scale, lowest)
-                                          : weights_of(difference, scale, lowest);
-
-            sum = vec_add(sum, weights);
-            vec_store(at, weights);
-        }
-        group->sum[r] = sum;
-    }
+    weigh->scale = vec_splat(self->exponent_scale);
+    weigh->lowest = vec_splat(self->lowest);
+    vec_store(weigh->reference, reference);
+    vec_store(weigh->factor, any_weights_of(vec_sub(group->max, reference), weigh->scale,
+                                            weigh->lowest));
+    group->max = max;
+    for (int r = 0; r < rows; r++)
+        group->sum[r] = vec_mul(group->sum[r], vec_splat(weigh->factor[r]));
+    weigh->sum = group->sum;
 }
 
 /* ---- step 3: out ---------------------------------------------------------- */
 
 /* Where a block of weights · values stands. */
 typedef struct out_block {
-    const float *weights; /* of the block's first row */
+    float *weights;  /* of the block's first row */
     ptrdiff_t chunk;      /* elements from one vector of keys to the next */
     const float *factor;
     int64_t first, last; /* keys of the tile */
@@ -331,7 +347,8 @@ typedef struct out_block {
 } out_block;
 
 ALWAYS_INLINE void add_block(const int rows, const int vectors, const int masked, const call *self,
-                             const key_tile *tile, const int started, const out_block *block) {
+                             const key_tile *tile, const int started, const out_block *block,
+                             const row_weights *weigh) {
     const int32_t value_dim = self->args->value_dim;
     const right_operand right = {
         .at = tile->values + block->first * value_dim + block->column,
@@ -342,7 +359,7 @@ ALWAYS_INLINE void add_block(const int rows, const int vectors, const int masked
     vec sum[GROUP_ROWS][MAX_VECTORS];
 
     multiply(rows, vectors, masked, sum, block->weights, block->chunk, block->first, block->last,
-             right);
+             right, weigh);
     UNROLL for (int r = 0; r < rows; r++) {
         UNROLL for (int v = 0; v < vectors; v++) {
             float *to = out + (ptrdiff_t)r * value_dim + v * LANES;
@@ -365,50 +382,19 @@ ALWAYS_INLINE void add_block(const int rows, const int vectors, const int masked
 /* `vectors` vectors of columns of all rows, in as many register blocks as that takes. */
 ALWAYS_INLINE void add_columns(const int rows, const int vectors, const int masked,
                                const call *self, const key_tile *tile, const int started,
-                               out_block block) {
+                               out_block block, const row_weights *weigh) {
     const int part = vectors > PANEL_VECTORS && rows > WIDE_ROWS ? rows / 2 : rows;
+    row_weights of_part;
 
+    if (weigh != NULL) of_part = *weigh;
     for (int r = 0; r < rows; r += part) {
-        add_block(part, vectors, masked, self, tile, started, &block);
+        if (weigh != NULL) {
+            
+        }
+        add_block(part, vectors, masked, self, tile, started, &block, weigh == NULL ? NULL : &of_part);
         block.weights += part * LANES;
         block.factor += part;
         block.row += part;
-    }
-}
-
-/* out = out · factor + weights · values for `rows` rows from block.row on. */
-ALWAYS_INLINE void add_values(const int rows, const call *self, const key_tile *tile,
-                              const int started, out_block block) {
-    const int most = rows <= WIDE_ROWS ? MAX_VECTORS : COLUMN_VECTORS;
-    int32_t left = self->args->value_dim;
-
-    for (block.column = 0; left > 0;) {
-        const int64_t all = vectors_of(left);
-        /* Rather 3 and 2 than 4 and 1: a block one vector wide waits for its loads. */
-        const int64_t vectors = all == most + 1 && most > 2 ? most - 1 : min_of(all, most);
-        const int masked = vectors * LANES > left;
-
-        block.tail = mask_lanes(0, left - (vectors - 1) * LANES);
-        if (most == 4 && vectors == 4) {
-            if (masked)
-                add_columns(rows, 4, 1, self, tile, started, block);
-            else
-                add_columns(rows, 4, 0, self, tile, started, block);
-        } else if (most == 4 && vectors == 3) {
-            if (masked)
-                add_columns(rows, 3, 1, self, tile, started, block);
-            else
-                add_columns(rows, 3, 0, self, tile, started, block);
-        } else if (vectors == 2) {
-            if (masked)
-                add_columns(rows, 2, 1, self, tile, started, block);
-            else
-                add_columns(rows, 2, 0, self, tile, started, block);
-        } else {
-            add_columns(rows, 1, 1, self, tile, started, block);
-        }
-        block.column += (int32_t)vectors * LANES;
-        left -= (int32_t)vectors * LANES;
     }
 }
 
@@ -540,10 +526,8 @@ static int start_groups(const call *self, row_group *groups) {
         group->rows = largest_shape(args->rows - row)->rows;
         group->started = 0;
         group->query = self->query + row * row_elems;
-        for (int r = 0; r < group->rows; r++) {
-            group->max[r] = -INFINITY;
-            group->sum[r] = vec_splat(0);
-        }
+        group->max = vec_splat(-INFINITY);
+        for (int r = 0; r < group->rows; r++) group->sum[r] = vec_splat(0);
         copy_queries(args, row, group->rows, self->query + row * row_elems);
     }
     return count;
@@ -552,10 +536,9 @@ static int start_groups(const call *self, row_group *groups) {
 static void write_maxima_and_sums(const call *self, const row_group *group) {
     const size_t value_dim = (size_t)self->args->value_dim;
 
-    for (int r = 0; r < group->rows; r++) {
-        self->result.max[group->first + r] = group->max[r];
+    vec_store_masked(self->result.max + group->first, mask_lanes(0, group->rows), group->max);
+    for (int r = 0; r < group->rows; r++)
         self->result.sum[group->first + r] = vec_sum_of_lanes(group->sum[r]);
-    }
     if (!group->started)
         memset(self->result.out + (size_t)group->first * value_dim, 0,
                (size_t)group->rows * value_dim * sizeof(float));

@@ -4,9 +4,9 @@
 
 #include "agree.h"
 #include "attnspan/kernels.h"
+#include "blas_core.h"
 #include "cmdline.h"
 #include "measure.h"
-#include "report.h"
 #include "topology.h"
 #include "version.h"
 
@@ -24,7 +24,7 @@ static void kernel_names(char *names, size_t bytes) {
 }
 
 static attn_status print_info(attn_error *error) {
-    char mpi[MPI_MAX_LIBRARY_VERSION_STRING], cpu[256], blas[256], names[256];
+    char mpi[MPI_MAX_LIBRARY_VERSION_STRING], cpu[256], blas[256], reason[256], names[256];
     int mpi_bytes, cores = attn_node_cores();
     int32_t count;
     const attn_kernel *kernel = attn_kernels(&count)[attn_kernel_best()];
@@ -32,6 +32,7 @@ static attn_status print_info(attn_error *error) {
 
     attn_cpu_name(cpu, (int)sizeof cpu);
     attn_blas_name(blas, sizeof blas);
+    attn_blas_core_reason(reason, sizeof reason);
     kernel_names(names, sizeof names);
     ATTN_MPI(MPI_Get_library_version(mpi, &mpi_bytes));
     mpi[strcspn(mpi, ",\n")] = '\0';
@@ -41,7 +42,7 @@ static attn_status print_info(attn_error *error) {
     printf("attnspan %s\n\n", ATTN_VERSION);
     printf("  cpu        %s, %d core%s\n", cpu, cores, cores == 1 ? "" : "s");
     printf("  kernels    %s; the best here: %s\n", names, kernel->name);
-    printf("  blas       %s\n", blas);
+    printf("  blas       %s, %s\n", blas, reason);
     printf("  mpi        %s\n\n", mpi);
     printf("  %-38s %10s %10s\n", "measured", "one core", "all cores");
     printf("  %-38s %10.1f %10.1f\n", "sgemm, GFLOP/s", one.sgemm_gflops, all.sgemm_gflops);

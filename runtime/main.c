@@ -4,6 +4,7 @@
 #include <stdio.h>
 
 #include "agree.h"
+#include "blas_core.h"
 #include "cmdline.h"
 #include "version.h"
 
@@ -37,6 +38,7 @@ int main(int argc, char **argv) {
     attn_status status;
     int provided, rank;
 
+    attn_blas_core_correct(argv);
     /* OpenMP threads compute while the main thread alone calls MPI. An MPI that promises
      * less than FUNNELED still works when it does not look. */
     MPI_Init_thread(&argc, &argv, MPI_THREAD_FUNNELED, &provided);

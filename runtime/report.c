@@ -1,22 +1,13 @@
 #include "report.h"
 
-#include <cblas.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "agree.h"
+#include "blas_core.h"
 #include "memory.h"
 #include "topology.h"
-
-void attn_blas_name(char *name, size_t bytes) {
-    const char *config = openblas_get_config(); /* "OpenBLAS 0.3.21 NO_LAPACKE …" */
-    const char *first = strchr(config, ' ');
-    const char *second = first == NULL ? NULL : strchr(first + 1, ' ');
-    int length = second == NULL ? (int)strlen(config) : (int)(second - config);
-
-    snprintf(name, bytes, "%.*s (%s)", length, config, openblas_get_corename());
-}
 
 static attn_spread spread_over_ranks(MPI_Comm comm, double mine, int ranks) {
     attn_spread spread;
@@ -93,6 +84,7 @@ attn_status attn_report_collect(const attn_job *job, const double seconds[ATTN_P
     if (collect_holdings(job, report, error) != ATTN_OK) return error->status;
     ATTN_MPI(MPI_Get_processor_name(report->host, &host_bytes));
     attn_blas_name(report->blas, sizeof report->blas);
+    attn_blas_core_reason(report->blas_reason, sizeof report->blas_reason);
     attn_cpu_name(report->cpu, (int)sizeof report->cpu);
     report->mixed_blas = differs(job->comm, report->blas);
     for (int i = 0; i < ATTN_PHASES; i++)

@@ -36,8 +36,9 @@ typedef struct attn_holding {
 } attn_holding;
 
 typedef struct attn_report {
-    char host[256]; /* of rank 0 of the mesh */
-    char blas[256]; /* library and core type */
+    char host[256];        /* of rank 0 of the mesh */
+    char blas[256];        /* library and core type */
+    char blas_reason[256]; /* why that core type: blas_core.h */
     char cpu[256];
     int mixed_blas;                  /* nodes differ in their BLAS core: bits may differ */
     attn_spread phases[ATTN_PHASES]; /* seconds, over ranks */
@@ -62,8 +63,5 @@ char *attn_report_json(const attn_job *job, const attn_report *report);
 void attn_report_print(const attn_job *job, const attn_report *report);
 
 void attn_report_free(attn_report *report);
-
-/* "OpenBLAS 0.3.21 (Zen)" */
-void attn_blas_name(char *name, size_t bytes);
 
 #endif

@@ -79,7 +79,8 @@ CUnit-devel, then: module load mpi
 END
 }
 
-# Runs a command as root; its output goes to the log.
+# Runs a command as root; its output goes to the log, which this user's shell writes.
+# shellcheck disable=SC2024
 as_root() {
     if ((EUID == 0)); then
         DEBIAN_FRONTEND=noninteractive "$@" >>"$log" 2>&1 </dev/null

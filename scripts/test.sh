@@ -31,13 +31,20 @@ failed=0
 
 # --- steps -------------------------------------------------------------------
 
-# step NAME COMMAND...: runs it in a subshell. A command skips itself by `skip REASON`.
+# step NAME COMMAND...: runs it in a subshell that ends at the first failure. A command skips
+# itself by `skip REASON`.
 step() {
-    local name=$1 start=$SECONDS status=0 verdict=ok
+    local name=$1 start=$SECONDS status verdict=ok
     shift
     echo "== $name"
     rm -f "$work/skipped"
-    ("$@") </dev/null || status=$?
+    set +e # `(…) || …` would turn it off inside the subshell, too
+    (
+        set -e
+        "$@"
+    ) </dev/null
+    status=$?
+    set -e
     if [[ -e "$work/skipped" ]]; then
         verdict="skipped: $(<"$work/skipped")"
     elif ((status != 0)); then
@@ -85,8 +92,8 @@ files() {
 build() {
     local preset=$1 folder=$2
     shift 2
-    quietly cmake --preset "$preset" -B "$folder" -DATTN_WERROR=ON -DATTN_TESTS=ON "$@" &&
-        quietly cmake --build "$folder"
+    quietly cmake --preset "$preset" -B "$folder" -DATTN_WERROR=ON -DATTN_TESTS=ON "$@"
+    quietly cmake --build "$folder"
 }
 
 run_tests() {
@@ -123,8 +130,8 @@ check_example() {
     read -ra compile <<<"$(mpicc --showme:compile)"
     read -ra link <<<"$(mpicc --showme:link) $(pkg-config --libs openblas hwloc)"
     quietly gcc -std=c11 -Wall -Wextra -Werror -Iinclude "${compile[@]}" docs/example.c \
-        build-test/libattnspan.a -fopenmp "${link[@]}" -lm -o "$work/example" &&
-        timeout --foreground -k 10 60 mpirun -n 2 "$work/example"
+        build-test/libattnspan.a -fopenmp "${link[@]}" -lm -o "$work/example"
+    timeout --foreground -k 10 60 mpirun -n 2 "$work/example"
 }
 
 check_format() {
@@ -133,11 +140,18 @@ check_format() {
     files '*.c' '*.h' | xargs "$tool" --dry-run -Werror
 }
 
+# tidy TOOL OPTION... < FILES: one process a file, because clang-tidy mixes up several.
+tidy() {
+    xargs -P "$(nproc)" -n 1 "$@" -p build-test --quiet >>"$work/log" 2>/dev/null
+}
+
 check_tidy() {
     local tool
     tool=$(pinned clang-tidy) || skip "clang-tidy $lint_version is not installed"
-    if ! files 'runtime/*.c' 'kernels/*.c' |
-        xargs -P "$(nproc)" -n 1 "$tool" -p build-test --quiet >"$work/log" 2>/dev/null; then
+    : >"$work/log"
+    # In kernels, offsets are products of tile sizes, which are small.
+    if ! { files 'runtime/*.c' | tidy "$tool" &&
+        files 'kernels/*.c' | tidy "$tool" --checks=-bugprone-implicit-widening-of-multiplication-result; }; then
         grep -E 'error:|warning:' "$work/log" | sort -u
         return 1
     fi
