@@ -99,11 +99,21 @@ static inline lane_mask vec_less(vec a, vec b) {
     return _mm256_castps_si256(_mm256_cmp_ps(a, b, _CMP_LT_OQ));
 }
 
-static inline float vec_max_of_lanes(vec x) {
-    const __m128 half = _mm_max_ps(_mm256_castps256_ps128(x), _mm256_extractf128_ps(x, 1));
-    const __m128 pair = _mm_max_ps(half, _mm_movehl_ps(half, half));
+/* rows[0] becomes the vector whose lane r is the largest lane of rows[r]: three
+ * times, two vectors are folded into one. Always inline: the rows are registers. */
+static inline __attribute__((always_inline)) void vec_fold_rows(vec rows[LANES]) {
+    vec half[4];
 
-    return _mm_cvtss_f32(_mm_max_ss(pair, _mm_movehdup_ps(pair)));
+    /* 128-bit parts: part 0 is that of row i, part 1 that of row i + 4. */
+    for (int i = 0; i < 4; i++)
+        half[i] = _mm256_max_ps(_mm256_permute2f128_ps(rows[i], rows[i + 4], 0x20),
+                                _mm256_permute2f128_ps(rows[i], rows[i + 4], 0x31));
+    /* Within a part: lane i comes to be that of row 4 · part + i. */
+    for (int i = 0; i < 2; i++)
+        half[i] = _mm256_max_ps(_mm256_unpacklo_ps(half[i], half[i + 2]),
+                                _mm256_unpackhi_ps(half[i], half[i + 2]));
+    rows[0] =
+        _mm256_max_ps(_mm256_unpacklo_ps(half[0], half[1]), _mm256_unpackhi_ps(half[0], half[1]));
 }
 
 /* Halves are added until one lane is left. */

@@ -99,8 +99,26 @@ static inline lane_mask vec_less(vec a, vec b) {
     return _mm512_cmp_ps_mask(a, b, _CMP_LT_OQ);
 }
 
-static inline float vec_max_of_lanes(vec x) {
-    return _mm512_reduce_max_ps(x);
+/* rows[0] becomes the vector whose lane r is the largest lane of rows[r]: four
+ * times, two vectors are folded into one. Always inline: the rows are registers. */
+static inline __attribute__((always_inline)) void vec_fold_rows(vec rows[LANES]) {
+    vec half[4], quarter[4];
+
+    /* 128-bit parts, by pairs: parts 0 and 2, 1 and 3 of rows i, i + 4, i + 8, i + 12. */
+    for (int i = 0; i < 4; i++) {
+        half[0] = _mm512_max_ps(_mm512_shuffle_f32x4(rows[i], rows[i + 4], 0x44),
+                                _mm512_shuffle_f32x4(rows[i], rows[i + 4], 0xee));
+        half[1] = _mm512_max_ps(_mm512_shuffle_f32x4(rows[i + 8], rows[i + 12], 0x44),
+                                _mm512_shuffle_f32x4(rows[i + 8], rows[i + 12], 0xee));
+        quarter[i] = _mm512_max_ps(_mm512_shuffle_f32x4(half[0], half[1], 0x88),
+                                   _mm512_shuffle_f32x4(half[0], half[1], 0xdd));
+    }
+    /* Within a part: lane i comes to be that of row 4 · part + i. */
+    for (int i = 0; i < 2; i++)
+        half[i] = _mm512_max_ps(_mm512_unpacklo_ps(quarter[i], quarter[i + 2]),
+                                _mm512_unpackhi_ps(quarter[i], quarter[i + 2]));
+    rows[0] =
+        _mm512_max_ps(_mm512_unpacklo_ps(half[0], half[1]), _mm512_unpackhi_ps(half[0], half[1]));
 }
 
 /* Halves are added until one lane is left. */

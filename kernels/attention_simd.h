@@ -15,10 +15,10 @@
  *      c = scale · log2 e, running sum;
  *   3. out = out · factor + weights · values: a block of rows × columns in
  *      registers, summed over the keys of the tile.
- * Both products are the same micro-kernel. Its left operand is stored in chunks
- * [LANES steps][rows], transposed: row r's steps are one vector. Vectors are
- * copied and written as they are, and an element is at a constant offset for all
- * steps of a chunk: nothing is transposed on the way. Values are read where
+ * Both products are the same micro-kernel. Its left operand is stored in chunks of
+ * LANES steps, [chunks][rows][LANES]: a row's steps are one vector, so queries are
+ * copied and scores written as they come, and yet row r stands at a constant
+ * offset from row 0 at each step: nothing is transposed. Values are read where
  * they stand.
  *
  * Fixed bits: an element of the scores is summed over the dimensions in order,
@@ -32,10 +32,13 @@
  * Tiles: TILE_BYTES of keys and values, which a second-level cache holds while
  * the groups of the call go by; the weights of a group lie in the first.
  *
- * Cost: 2 (key_dim + value_dim) flops a pair, fused, and 6 fused operations and
- * some 9 others a vector of weights. Scratch, in floats: QUERY_ROWS key_dim,
- * rounded up to vectors, + GROUP_ROWS MAX_TILE_KEYS. (Register blocks: Goto &
- * van de Geijn 2008.) */
+ * Cost: 2 (key_dim + value_dim) flops a pair, fused. A vector of weights takes 6
+ * more fused operations or products and 9 others, which is the rest of the way
+ * to the peak: 128 fused ones make a vector of pairs at 64 dimensions. A tile
+ * costs a group some hundred cycles of latency between its steps, so blocks of
+ * less than MAX_TILE_KEYS keys lose a few percent. Scratch, in floats: QUERY_ROWS
+ * key_dim, rounded up to vectors, + GROUP_ROWS MAX_TILE_KEYS. (Register blocks:
+ * Goto & van de Geijn 2008.) */
 #ifndef ATTN_KERNELS_ATTENTION_SIMD_H
 #define ATTN_KERNELS_ATTENTION_SIMD_H
 
@@ -50,6 +53,7 @@
 #include "exp2.h"
 
 #define ALWAYS_INLINE static inline __attribute__((always_inline))
+#define NEVER_INLINE  static __attribute__((noinline))
 
 /* Loops over a register block must vanish, or it would live in memory. */
 #if defined(__clang__)
@@ -63,8 +67,10 @@ enum {
     MAX_TILE_KEYS = 256,           /* a multiple of every panel, as is MIN_TILE_KEYS */
     MIN_TILE_KEYS = 64,
     TILE_BYTES = 256 * 1024,
-    MAX_VECTORS = 4,                            /* of a register block */
-    MAX_GROUPS = QUERY_ROWS / GROUP_ROWS + 4    /* whole ones, and one of each smaller count */
+    LINE_ELEMS = 16,                         /* floats of a cache line */
+    PREFETCH_STEPS = 16,                     /* of the micro-kernel: some hundred cycles */
+    MAX_VECTORS = 4,                         /* of a register block */
+    MAX_GROUPS = QUERY_ROWS / GROUP_ROWS + 4 /* whole ones, and one of each smaller count */
 };
 
 /* Where a group sees a tile: all keys of [first, last) are seen by some row, or
@@ -88,8 +94,8 @@ typedef struct row_group {
     vec sum[GROUP_ROWS]; /* by the key's lane */
     vec max;             /* by row */
     int32_t first, rows;
-    int started;        /* out has been written */
-    float *query;       /* [chunks][rows][LANES] */
+    int started;  /* out has been written */
+    float *query; /* [chunks][rows][LANES] */
 } row_group;
 
 /* One call of attend(). */
@@ -169,27 +175,6 @@ ALWAYS_INLINE vec any_weights_of(vec difference, vec scale, vec lowest) {
     return vec_select(vec_less(difference, vec_splat(-FLT_MAX)), vec_splat(0), weights);
 }
 
-/* What turns rows of scores into weights. */
-typedef struct row_weights {
-    vec scale, lowest;
-    float reference[LANES]; /* by row: what is subtracted */
-    float factor[LANES];    /* by row: of what was summed before */
-    vec *sum;               /* by row */
-} row_weights;
-
-/* Turns one vector of scores of each of `rows` rows into weights, and sums them. */
-ALWAYS_INLINE void compute_weights(const int rows, const int any_scale, const row_weights *weigh,
-                                   float *at) {
-    for (int r = 0; r < rows; r++, at += LANES) {
-        const vec difference = vec_sub(vec_load(at), vec_splat(weigh->reference[r]));
-        const vec weights = any_scale ? any_weights_of(difference, weigh->scale, weigh->lowest)
-                                      : weights_of(difference, weigh->scale, weigh->lowest);
-
-        weigh->sum[r] = vec_add(weigh->sum[r], weights);
-        vec_store(at, weights);
-    }
-}
-
 /* ---- the micro-kernel ----------------------------------------------------- */
 
 /* The right operand: `vectors` vectors a step, the first two side by side, the
@@ -201,15 +186,19 @@ typedef struct right_operand {
     lane_mask tail;
 } right_operand;
 
-/* sum[r][·] += left[r] · right[·] for one step. */
+/* sum[r][·] += left[r] · right[·] for one step. The right operand comes from
+ * afar, each line once: it is asked for PREFETCH_STEPS ahead, which may lie
+ * beyond its end, where asking does nothing. */
 ALWAYS_INLINE void multiply_step(const int rows, const int vectors, const int masked,
                                  vec sum[][MAX_VECTORS], const float *left, const float *at,
                                  const right_operand *right) {
+    const ptrdiff_t ahead = right->step * PREFETCH_STEPS;
     vec column[MAX_VECTORS];
 
     UNROLL for (int v = 0; v < vectors; v++) {
         const float *from = at + (v / 2) * right->apart + (v % 2) * LANES;
 
+        if (v % 2 * LANES % LINE_ELEMS == 0) __builtin_prefetch(from + ahead);
         column[v] =
             masked && v == vectors - 1 ? vec_load_masked(from, right->tail) : vec_load(from);
     }
@@ -221,29 +210,25 @@ ALWAYS_INLINE void multiply_step(const int rows, const int vectors, const int ma
 }
 
 /* sum = Σ_t left[t] ⊗ right[t] for the steps [first, last) of left; right starts
- * at step `first`. Chunks of left lie left_chunk elements apart; with `weigh`
- * they are scores, each turned into weights while the one before it is summed. */
+ * at step `first`. Chunks of left lie left_chunk elements apart. */
 ALWAYS_INLINE void multiply(const int rows, const int vectors, const int masked,
-                            vec sum[][MAX_VECTORS], float *left, const ptrdiff_t left_chunk,
-                            int64_t first, int64_t last, right_operand right,
-                            const row_weights *weigh) {
+                            vec sum[][MAX_VECTORS], const float *left, const ptrdiff_t left_chunk,
+                            int64_t first, int64_t last, right_operand right) {
     const float *at = right.at;
 
     UNROLL for (int r = 0; r < rows; r++) {
         UNROLL for (int v = 0; v < vectors; v++) sum[r][v] = vec_splat(0);
     }
     left += first / LANES * left_chunk;
-    if (weigh != NULL) compute_weights(rows, 0, weigh, left);
     while (first < last) {
         const int64_t lane = first % LANES;
         const int64_t count = min_of(LANES - lane, last - first);
         const float *element = left + lane;
 
-        first += count;
-        left += left_chunk;
-        if (weigh != NULL && first < last) compute_weights(rows, 0, weigh, left);
         for (int64_t t = 0; t < count; t++, element++, at += right.step)
             multiply_step(rows, vectors, masked, sum, element, at, &right);
+        left += left_chunk;
+        first += count;
     }
 }
 
@@ -266,23 +251,22 @@ ALWAYS_INLINE void score_panels(const int rows, const int panels, const call *se
     const int32_t key_dim = self->args->key_dim;
     const int64_t key = panel * PANEL;
     const int vectors = panels * PANEL_VECTORS;
-    const right_operand right = {.at = tile->keys + key * key_dim,
-                                 .step = PANEL,
-                                 .apart = (ptrdiff_t)PANEL * key_dim};
+    const right_operand right = {
+        .at = tile->keys + key * key_dim, .step = PANEL, .apart = (ptrdiff_t)PANEL * key_dim};
     const int masked = key < view->all_first || key + panels * PANEL > view->all_last;
     float *scores = self->weights + panel * PANEL * rows;
     vec sum[GROUP_ROWS][MAX_VECTORS];
     vec row_largest[GROUP_ROWS];
 
-    multiply(rows, vectors, 0, sum, group->query, (ptrdiff_t)rows * LANES, 0, key_dim, right, NULL);
+    multiply(rows, vectors, 0, sum, group->query, (ptrdiff_t)rows * LANES, 0, key_dim, right);
     if (masked) {
         UNROLL for (int r = 0; r < rows; r++) {
             UNROLL for (int v = 0; v < vectors; v++) {
                 const int64_t lane = key + v * LANES;
 
-                sum[r][v] = vec_select(
-                    mask_lanes(view->row[r].first - lane, view->row[r].last - lane), sum[r][v],
-                    vec_splat(-INFINITY));
+                sum[r][v] =
+                    vec_select(mask_lanes(view->row[r].first - lane, view->row[r].last - lane),
+                               sum[r][v], vec_splat(-INFINITY));
             }
         }
     }
@@ -308,37 +292,65 @@ ALWAYS_INLINE vec compute_scores(const int rows, const call *self, const row_gro
     for (int r = 0; r < rows; r++) largest[r] = vec_splat(-INFINITY);
     for (; panel + panels <= last; panel += panels)
         score_panels(rows, panels, self, group, tile, view, panel, largest);
-    if (panels == 2 && panel < last)
-        score_panels(rows, 1, self, group, tile, view, panel, largest);
+    if (panels == 2 && panel < last) score_panels(rows, 1, self, group, tile, view, panel, largest);
     return rows == GROUP_ROWS ? largest[0] : largest_of_rows(rows, largest);
 }
 
 /* ---- step 2: weights ------------------------------------------------------ */
 
-/* Brings the group's maxima up to those of the tile and rescales its sums. */
-ALWAYS_INLINE void raise_maxima(const int rows, const call *self, row_group *group, vec tile_max,
-                                row_weights *weigh) {
+/* Brings the group's maxima up to those of the tile. By row: `reference` is what
+ * to subtract from scores, `factor` rescales what was summed before. */
+NEVER_INLINE void raise_maxima(const call *self, row_group *group, vec tile_max, float *reference,
+                               float *factor) {
     /* The order in which the maximum is taken depends on the group: no −0. */
     const vec max = vec_add(vec_max(tile_max, group->max), vec_splat(0));
     /* A row that has seen no key yet: −inf − (−inf) would be NaN. */
-    const vec reference = vec_select(vec_equal(max, vec_splat(-INFINITY)), vec_splat(0), max);
+    const vec subtracted = vec_select(vec_equal(max, vec_splat(-INFINITY)), vec_splat(0), max);
 
-    weigh->scale = vec_splat(self->exponent_scale);
-    weigh->lowest = vec_splat(self->lowest);
-    vec_store(weigh->reference, reference);
-    vec_store(weigh->factor, any_weights_of(vec_sub(group->max, reference), weigh->scale,
-                                            weigh->lowest));
+    vec_store(reference, subtracted);
+    vec_store(factor, any_weights_of(vec_sub(group->max, subtracted),
+                                     vec_splat(self->exponent_scale), vec_splat(self->lowest)));
     group->max = max;
-    for (int r = 0; r < rows; r++)
-        group->sum[r] = vec_mul(group->sum[r], vec_splat(weigh->factor[r]));
-    weigh->sum = group->sum;
+}
+
+/* Scores become weights, and the sums of rows grow by them. The factor comes in
+ * last: it is late. */
+ALWAYS_INLINE void weigh_rows(const int any_scale, const call *self, row_group *group,
+                              const tile_view *view, const float *reference, const float *factor) {
+    const vec scale = vec_splat(self->exponent_scale), lowest = vec_splat(self->lowest);
+    const ptrdiff_t step = (ptrdiff_t)group->rows * LANES;
+    const int64_t first = view->first / LANES, last = vectors_of(view->last);
+
+    for (int r = 0; r < group->rows; r++) {
+        const vec subtracted = vec_splat(reference[r]);
+        vec sum = vec_splat(0);
+        float *at = self->weights + first * step + r * LANES;
+
+        for (int64_t v = first; v < last; v++, at += step) {
+            const vec difference = vec_sub(vec_load(at), subtracted);
+            const vec weights = any_scale ? any_weights_of(difference, scale, lowest)
+                                          : weights_of(difference, scale, lowest);
+
+            sum = vec_add(sum, weights);
+            vec_store(at, weights);
+        }
+        group->sum[r] = vec_fma(group->sum[r], vec_splat(factor[r]), sum);
+    }
+}
+
+NEVER_INLINE void compute_weights(const call *self, row_group *group, const tile_view *view,
+                                  const float *reference, const float *factor) {
+    if (self->lowest > -FLT_MAX)
+        weigh_rows(0, self, group, view, reference, factor);
+    else
+        weigh_rows(1, self, group, view, reference, factor);
 }
 
 /* ---- step 3: out ---------------------------------------------------------- */
 
 /* Where a block of weights · values stands. */
 typedef struct out_block {
-    float *weights;  /* of the block's first row */
+    const float *weights; /* of the block's first row */
     ptrdiff_t chunk;      /* elements from one vector of keys to the next */
     const float *factor;
     int64_t first, last; /* keys of the tile */
@@ -347,19 +359,17 @@ typedef struct out_block {
 } out_block;
 
 ALWAYS_INLINE void add_block(const int rows, const int vectors, const int masked, const call *self,
-                             const key_tile *tile, const int started, const out_block *block,
-                             const row_weights *weigh) {
+                             const key_tile *tile, const int started, const out_block *block) {
     const int32_t value_dim = self->args->value_dim;
-    const right_operand right = {
-        .at = tile->values + block->first * value_dim + block->column,
-        .step = value_dim,
-        .apart = 2 * LANES,
-        .tail = block->tail};
+    const right_operand right = {.at = tile->values + block->first * value_dim + block->column,
+                                 .step = value_dim,
+                                 .apart = 2 * LANES,
+                                 .tail = block->tail};
     float *out = self->result.out + (ptrdiff_t)block->row * value_dim + block->column;
     vec sum[GROUP_ROWS][MAX_VECTORS];
 
     multiply(rows, vectors, masked, sum, block->weights, block->chunk, block->first, block->last,
-             right, weigh);
+             right);
     UNROLL for (int r = 0; r < rows; r++) {
         UNROLL for (int v = 0; v < vectors; v++) {
             float *to = out + (ptrdiff_t)r * value_dim + v * LANES;
@@ -382,19 +392,50 @@ ALWAYS_INLINE void add_block(const int rows, const int vectors, const int masked
 /* `vectors` vectors of columns of all rows, in as many register blocks as that takes. */
 ALWAYS_INLINE void add_columns(const int rows, const int vectors, const int masked,
                                const call *self, const key_tile *tile, const int started,
-                               out_block block, const row_weights *weigh) {
+                               out_block block) {
     const int part = vectors > PANEL_VECTORS && rows > WIDE_ROWS ? rows / 2 : rows;
-    row_weights of_part;
 
-    if (weigh != NULL) of_part = *weigh;
     for (int r = 0; r < rows; r += part) {
-        if (weigh != NULL) {
-            
-        }
-        add_block(part, vectors, masked, self, tile, started, &block, weigh == NULL ? NULL : &of_part);
+        add_block(part, vectors, masked, self, tile, started, &block);
         block.weights += part * LANES;
         block.factor += part;
         block.row += part;
+    }
+}
+
+/* out = out · factor + weights · values for `rows` rows from block.row on. */
+ALWAYS_INLINE void add_values(const int rows, const call *self, const key_tile *tile,
+                              const int started, out_block block) {
+    const int most = rows <= WIDE_ROWS ? MAX_VECTORS : COLUMN_VECTORS;
+    int32_t left = self->args->value_dim;
+
+    for (block.column = 0; left > 0;) {
+        const int64_t all = vectors_of(left);
+        /* Rather 3 and 2 than 4 and 1: a block one vector wide waits for its loads. */
+        const int64_t vectors = all == most + 1 && most > 2 ? most - 1 : min_of(all, most);
+        const int masked = vectors * LANES > left;
+
+        block.tail = mask_lanes(0, left - (vectors - 1) * LANES);
+        if (most == 4 && vectors == 4) {
+            if (masked)
+                add_columns(rows, 4, 1, self, tile, started, block);
+            else
+                add_columns(rows, 4, 0, self, tile, started, block);
+        } else if (most == 4 && vectors == 3) {
+            if (masked)
+                add_columns(rows, 3, 1, self, tile, started, block);
+            else
+                add_columns(rows, 3, 0, self, tile, started, block);
+        } else if (vectors == 2) {
+            if (masked)
+                add_columns(rows, 2, 1, self, tile, started, block);
+            else
+                add_columns(rows, 2, 0, self, tile, started, block);
+        } else {
+            add_columns(rows, 1, 1, self, tile, started, block);
+        }
+        block.column += (int32_t)vectors * LANES;
+        left -= (int32_t)vectors * LANES;
     }
 }
 
@@ -421,8 +462,8 @@ static int values_are_finite(const call *self, key_tile *tile) {
     if (tile->finite >= 0) return tile->finite;
     for (; i + LANES <= count; i += LANES)
         probe = vec_fma(vec_load(tile->values + i), vec_splat(0), probe);
-    probe = vec_fma(vec_load_masked(tile->values + i, mask_lanes(0, count - i)), vec_splat(0),
-                    probe);
+    probe =
+        vec_fma(vec_load_masked(tile->values + i, mask_lanes(0, count - i)), vec_splat(0), probe);
     tile->finite = vec_sum_of_lanes(probe) == 0;
     return tile->finite;
 }
@@ -432,21 +473,17 @@ static int values_are_finite(const call *self, key_tile *tile) {
 /* Steps 1 to 3 of a group of `rows` rows. */
 ALWAYS_INLINE void attend_group(const int rows, const call *self, row_group *group, key_tile *tile,
                                 const tile_view *view) {
-    vec largest[GROUP_ROWS];
-    float factor[GROUP_ROWS];
+    const int masked = view->all_first > view->first || view->all_last < view->last;
+    float reference[LANES], factor[LANES];
     const out_block block = {.weights = self->weights,
                              .chunk = (ptrdiff_t)rows * LANES,
                              .factor = factor,
                              .first = view->first,
                              .last = view->last,
                              .row = group->first};
-    const int masked = view->all_first > view->first || view->all_last < view->last;
 
-    compute_scores(rows, self, group, tile, view, largest);
-    if (self->lowest > -FLT_MAX)
-        compute_weights(rows, 0, self, group, view, largest, factor);
-    else
-        compute_weights(rows, 1, self, group, view, largest, factor);
+    raise_maxima(self, group, compute_scores(rows, self, group, tile, view), reference, factor);
+    compute_weights(self, group, view, reference, factor);
     if (masked && !values_are_finite(self, tile))
         add_visible_values(self, group, tile, view, block);
     else
@@ -454,10 +491,10 @@ ALWAYS_INLINE void attend_group(const int rows, const call *self, row_group *gro
     group->started = 1;
 }
 
-#define DEFINE_GROUP(rows)                                                            \
+#define DEFINE_GROUP(rows)                                                              \
     static void attend_group_##rows(const call *self, row_group *group, key_tile *tile, \
-                                    const tile_view *view) {                          \
-        attend_group(rows, self, group, tile, view);                                  \
+                                    const tile_view *view) {                            \
+        attend_group(rows, self, group, tile, view);                                    \
     }
 FOR_EACH_GROUP_ROWS(DEFINE_GROUP)
 #undef DEFINE_GROUP
@@ -587,8 +624,8 @@ static void merge_row(float *out, const float *left, const float *right, int32_t
     int32_t c = 0;
 
     for (; c + LANES <= length; c += LANES)
-        vec_store(out + c, vec_fma(vec_load(left + c), by_left,
-                                   vec_mul(vec_load(right + c), by_right)));
+        vec_store(out + c,
+                  vec_fma(vec_load(left + c), by_left, vec_mul(vec_load(right + c), by_right)));
     if (c < length) {
         const lane_mask tail = mask_lanes(0, length - c);
 
@@ -621,9 +658,8 @@ static void merge_sums(attn_partial result, attn_partial left, attn_partial righ
                      vec_select(right_empty, left_max, vec_select(left_empty, right_max, max)));
     vec_store_masked(result.sum, rows, sum);
     /* A negative factor marks the side that merge() does not take at all. */
-    vec_store(left_factor,
-              vec_select(right_empty, vec_splat(1),
-                         vec_select(left_empty, vec_splat(-1), by_left)));
+    vec_store(left_factor, vec_select(right_empty, vec_splat(1),
+                                      vec_select(left_empty, vec_splat(-1), by_left)));
     vec_store(right_factor, vec_select(right_empty, vec_splat(-1), by_right));
 }
 
@@ -659,9 +695,8 @@ static void divide_row(float *to, const float *from, int32_t length, float sum) 
     if (c < length) {
         const lane_mask tail = mask_lanes(0, length - c);
 
-        vec_store_masked(
-            to + c, tail,
-            vec_add(vec_div(vec_load_masked(from + c, tail), by), vec_splat(0)));
+        vec_store_masked(to + c, tail,
+                         vec_add(vec_div(vec_load_masked(from + c, tail), by), vec_splat(0)));
     }
 }
 

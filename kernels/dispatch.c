@@ -3,6 +3,9 @@
  * A new kernel is one file and one row here. Slowest first: the best kernel is
  * the last that the machine supports, and a cap on the index forces a lower
  * level. */
+#include <stdlib.h>
+#include <string.h>
+
 #include "attnspan/kernels.h"
 #include "kernels_internal.h"
 
@@ -21,9 +24,18 @@ const attn_kernel *const *attn_kernels(int32_t *count) {
     return kernels;
 }
 
+static int32_t index_of(const char *name) {
+    int32_t index = KERNEL_COUNT - 1;
+
+    while (index >= 0 && strcmp(kernels[index]->name, name) != 0) index--;
+    return index;
+}
+
 int32_t attn_kernel_best(void) {
+    const char *cap = getenv(ATTN_KERNEL_VARIABLE);
     int32_t best = KERNEL_COUNT - 1;
 
+    if (cap != NULL && *cap != '\0') best = index_of(cap);
     while (best > 0 && !kernels[best]->supported()) best--;
     return best;
 }

@@ -23,7 +23,7 @@
 #define ATTN_EXP2_C6 0x1.416b5cp-13f
 
 /* The least x whose power is a normal number. */
-#define ATTN_EXP2_LOWEST -126.0f
+#define ATTN_EXP2_LOWEST (-126.0f)
 
 /* 1.5 · 2^23: adding it rounds to the nearest integer, which then stands in the
  * low bits of the sum. */
@@ -38,13 +38,14 @@
  *
  * Entry i of the table holds the bits of 2^(i/8) less i << 20: adding the whole
  * of 8 n + i, shifted by 20, writes n into the exponent and takes i away again.
- * At ATTN_EXP2_FLOOR, to which all below is raised, T is exactly 0. */
-#define ATTN_EXP2_T_C1 0x1.62e432p-1f
-#define ATTN_EXP2_T_C2 0x1.ec0c2ep-3f
-#define ATTN_EXP2_T_C3 0x1.c68dfep-5f
+ * At ATTN_EXP2_FLOOR, to which all below is raised, T is exactly 0; between there
+ * and ATTN_EXP2_LOWEST it is subnormal, and the result within 2^-126 of its due. */
+#define ATTN_EXP2_T_C1    0x1.62e432p-1f
+#define ATTN_EXP2_T_C2    0x1.ec0c2ep-3f
+#define ATTN_EXP2_T_C3    0x1.c68dfep-5f
 #define ATTN_EXP2_T_ROUND 0x1.8p20f /* rounds to eighths; 8 n + i stands in the low bits */
 #define ATTN_EXP2_T_SHIFT 20
-#define ATTN_EXP2_FLOOR -127.0f
+#define ATTN_EXP2_FLOOR   (-127.0f)
 
 static const uint32_t attn_exp2_table[8] = {0x3f800000, 0x3f7b95c2, 0x3f7837f0, 0x3f75fed7,
                                             0x3f7504f3, 0x3f75672a, 0x3f7744fd, 0x3f7ac0c7};

@@ -26,10 +26,14 @@ static void kernel_names(char *names, size_t bytes) {
 static attn_status print_info(attn_error *error) {
     char mpi[MPI_MAX_LIBRARY_VERSION_STRING], cpu[256], blas[256], reason[256], names[256];
     int mpi_bytes, cores = attn_node_cores();
-    int32_t count;
-    const attn_kernel *kernel = attn_kernels(&count)[attn_kernel_best()];
+    int32_t count, best = attn_kernel_best();
+    const attn_kernel *kernel;
     attn_rates one, all;
 
+    if (best < 0)
+        return attn_fail(error, ATTN_ERR_CONFIG, "%s names no kernel; set it to one, or not at all",
+                         ATTN_KERNEL_VARIABLE);
+    kernel = attn_kernels(&count)[best];
     attn_cpu_name(cpu, (int)sizeof cpu);
     attn_blas_name(blas, sizeof blas);
     attn_blas_core_reason(reason, sizeof reason);

@@ -18,7 +18,7 @@ int64_t attn_range_count(attn_range range) {
 }
 
 int64_t attn_block_rows(int64_t rows) {
-    enum { BLOCKS_AIMED_AT = 32, MAX_BLOCK_ROWS = 512 };
+    enum { BLOCKS_AIMED_AT = 16, MAX_BLOCK_ROWS = 512 };
     int64_t block = ATTN_KEY_UNIT;
 
     while (block < MAX_BLOCK_ROWS && block * BLOCKS_AIMED_AT < rows) block *= 2;

@@ -22,7 +22,7 @@ typedef enum attn_layout { ATTN_LAYOUT_CONTIGUOUS } attn_layout;
 const char *attn_layout_name(int layout);
 
 /* Rows of one block of a sequence of `rows` rows: a power of two between
- * ATTN_KEY_UNIT and 512, about rows / 32, so that up to 32 shards of a short
+ * ATTN_KEY_UNIT and 512, about rows / 16, so that up to 16 shards of a short
  * sequence are even and the blocks of a long one are large enough for a merge to
  * cost little. */
 int64_t attn_block_rows(int64_t rows);

@@ -66,6 +66,11 @@ static attn_status choose_kernel(attn_plan *plan, MPI_Comm comm, const char *wan
     int32_t common;
 
     ATTN_MPI(MPI_Allreduce(&best, &common, 1, MPI_INT32_T, MPI_MIN, comm));
+    if (common < 0)
+        return attn_fail(error, ATTN_ERR_CONFIG,
+                         "the environment variable %s names no kernel; set it to one of those that "
+                         "compute.kernel takes, or not at all",
+                         ATTN_KERNEL_VARIABLE);
     plan->kernel = kernels[common];
     if (wanted == NULL) return attn_ok(error);
     for (int32_t i = 0; i < count; i++) {

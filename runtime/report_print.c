@@ -49,8 +49,9 @@ static void print_problem(const attn_job *job, const attn_report *report) {
     printf("  mesh       %d rank%s = %d head group%s x %d sequence shard%s, %s, %s\n", job->ranks,
            job->ranks == 1 ? "" : "s", info->mesh_heads, info->mesh_heads == 1 ? "" : "s",
            info->mesh_sequence, info->mesh_sequence == 1 ? "" : "s", info->circulate, info->layout);
-    printf("  machine    %d node%s, %d thread%s a rank, %s\n", info->nodes,
-           info->nodes == 1 ? "" : "s", info->threads, info->threads == 1 ? "" : "s", report->cpu);
+    printf("  machine    %d node%s, %d thread%s a rank\n", info->nodes, info->nodes == 1 ? "" : "s",
+           info->threads, info->threads == 1 ? "" : "s");
+    printf("             %.67s\n", report->cpu);
     printf("             kernel %s, %s%s\n\n", info->kernel, report->blas,
            report->mixed_blas ? ", other cores elsewhere" : "");
 }

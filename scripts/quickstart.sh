@@ -33,3 +33,4 @@ echo "built build/attnspan"
 
 echo "+ mpirun -n 4 build/attnspan run configs/quickstart.yaml"
 timeout --foreground -k 10 120 mpirun -n 4 build/attnspan run configs/quickstart.yaml </dev/null
+echo "The results are in $PWD/out/quickstart."

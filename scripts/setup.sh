@@ -79,15 +79,19 @@ CUnit-devel, then: module load mpi
 END
 }
 
+# Whether sudo lets us; on a terminal it may ask for the password.
+may_sudo() {
+    has_command sudo || return 1
+    if [[ -t 0 ]]; then sudo -v; else sudo -n true 2>/dev/null; fi
+}
+
 # Runs a command as root; its output goes to the log, which this user's shell writes.
 # shellcheck disable=SC2024
 as_root() {
     if ((EUID == 0)); then
         DEBIAN_FRONTEND=noninteractive "$@" >>"$log" 2>&1 </dev/null
-    elif [[ -t 0 ]]; then
-        sudo env DEBIAN_FRONTEND=noninteractive "$@" >>"$log" 2>&1
     else
-        sudo -n env DEBIAN_FRONTEND=noninteractive "$@" >>"$log" 2>&1 </dev/null
+        sudo env DEBIAN_FRONTEND=noninteractive "$@" >>"$log" 2>&1 </dev/null
     fi
 }
 
@@ -135,9 +139,9 @@ if ((${#missing[@]} > 0)); then
         explain_by_hand
         exit 1
     fi
-    if ((EUID != 0)) && ! has_command sudo; then
+    if ((EUID != 0)) && ! may_sudo; then
         echo "setup: missing: ${missing[*]}" >&2
-        echo "setup: there is no sudo here; as root, run: apt-get install ${missing[*]}" >&2
+        echo "setup: sudo is not here or not allowed; as root, run: apt-get install ${missing[*]}" >&2
         exit 1
     fi
     log=$(mktemp)

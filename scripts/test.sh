@@ -75,7 +75,7 @@ needs() {
 # The tool of the pinned version: NAME-14, or NAME when that is what it is.
 pinned() {
     if command -v "$1-$lint_version" 2>/dev/null; then return 0; fi
-    "$1" --version 2>/dev/null | grep -q "version $lint_version\." && command -v "$1"
+    "$1" --version 2>/dev/null | grep "version $lint_version\." >/dev/null && command -v "$1"
 }
 
 # The project's files of these patterns, as git lists them, or all when this is no repository.

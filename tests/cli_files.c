@@ -10,7 +10,6 @@
 #include <unistd.h>
 
 #include "scratch.h"
-#include "tensor.h"
 
 enum { HEADER_BYTES = 4096 };
 

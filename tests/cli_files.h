@@ -9,6 +9,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "tensor.h" /* ATTN_MAX_DIMS */
+
 /* Makes the folder, and removes it with all in it. One at a time. */
 void attn_cli_begin(void);
 void attn_cli_end(void);

@@ -171,9 +171,9 @@ static void torch_mha_and_linear_give_the_same_bytes(void) {
 
     attn_cli_write_text("layer.yaml",
                         "attention: {heads: 4, mask: causal}\n"
-                        "input: {x: " ATTN_SOURCE_DIR
-                        "/sample/x.npy, weights: {file: " ATTN_SOURCE_DIR
-                        "/sample/layer.safetensors}}\n"
+                        "input: {x: \"" ATTN_SOURCE_DIR
+                        "/sample/x.npy\", weights: {file: \"" ATTN_SOURCE_DIR
+                        "/sample/layer.safetensors\"}}\n"
                         "output: {y: y.npy, lse: lse.npy}\n");
     write_stacked(attn_cli_path("stacked.safetensors"));
     snprintf(set, sizeof set, "input.weights={file: %s, scheme: torch_mha}",

@@ -1,6 +1,7 @@
 /* Every kernel that this machine runs, against the oracle and the contract of
  * attnspan/kernels.h. A new kernel needs no line here: it is found in the table
  * of attn_kernels(). */
+#define _POSIX_C_SOURCE 200809L /* setenv */
 #include <float.h>
 #include <math.h>
 #include <stdint.h>
@@ -8,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "../kernels/exp2.h"
 #include "attnspan/kernels.h"
 #include "harness.h"
 
@@ -373,7 +375,16 @@ static const struct sweep {
      {SAME},
      {65},
      {5}},
-    {"values wider and narrower than keys", {1, 7, 16, 33}, {1, 2, 5, 8, 9, 24, 100}, {40}, {6}},
+    {"values wider and narrower than keys",
+     {1, 7, 16, 33},
+     {1, 2, 5, 8, 9, 24, 48, 50, 64, 70, 80, 100, 112, 130},
+     {40},
+     {6}},
+    {"column blocks of every group of rows",
+     {5},
+     {3, 16, 20, 32, 40, 48, 60, 64, 80, 90, 96, 128, 200},
+     {70},
+     {1, 2, 4, HALF_ROWS, ALL_ROWS}},
     {"each key count",
      {3, 64},
      {SAME},
@@ -451,6 +462,17 @@ static void check_oracle(const attn_kernel *kernel) {
     for (size_t s = 0; s < sizeof sweeps / sizeof *sweeps; s++) check_sweep(kernel, &sweeps[s]);
 }
 
+static void check_row_counts(const attn_kernel *kernel) {
+    for (int32_t rows = 1; rows <= kernel->query_rows; rows++)
+        check_problem(kernel, rows, 45, 12, 20);
+}
+
+static void check_key_counts(const attn_kernel *kernel) {
+    for (int32_t keys = 1; keys <= 2 * ATTN_KEY_UNIT + 1; keys++)
+        check_problem(kernel, 5, keys, 10, 18);
+    for (int32_t keys = 250; keys <= 260; keys++) check_problem(kernel, 3, keys, 256, 40);
+}
+
 /* Panels hold the keys column by column, zeros after the last, nothing beyond. */
 static void check_packing(const attn_kernel *kernel) {
     for (int32_t keys = 1; keys <= 2 * kernel->key_panel + 1; keys++) {
@@ -497,6 +519,60 @@ static void check_extremes(const attn_kernel *kernel) {
             partial_free(result);
             problem_free(&p);
         }
+}
+
+/* Scores of −inf: nothing among finite ones, and all of them together no key. */
+static void check_infinite_scores(const attn_kernel *kernel) {
+    static const float scales[] = {1, 1e-20f, 1e-37f, 1e-40f}; /* the last is subnormal */
+
+    for (size_t s = 0; s < sizeof scales / sizeof *scales; s++) {
+        problem p = problem_new(kernel, 3, 150, 1, 9);
+        attn_partial result;
+
+        p.scale = scales[s];
+        for (int32_t row = 0; row < p.rows; row++) p.query[row * p.query_stride] = 1;
+        for (int32_t j = 0; j < p.keys; j++)
+            p.key[j * p.key_stride] =
+                j % 3 == 0 || j >= 40 ? -INFINITY : (j % 2 == 0 ? -1.0f : 2.0f);
+        p.visible[1] = (attn_interval){33, 34}; /* one key, −inf */
+        p.visible[2] = (attn_interval){40, 150};
+        result = solve(&p);
+        for (int32_t row = 1; row < p.rows; row++) {
+            expect(result.max[row] == -INFINITY && result.sum[row] == 0, &p, "all scores -inf");
+            p.visible[row] = (attn_interval){0, 0}; /* which is what it must be like */
+        }
+        expect_oracle(&p, result);
+        partial_free(result);
+        problem_free(&p);
+    }
+}
+
+/* With the values an identity, out is the weights themselves: the exponential
+ * within 1.5 ulp and the rounding of its argument, a product. */
+static void check_weights(const attn_kernel *kernel) {
+    enum { KEYS = 200 };
+    problem p = problem_new(kernel, 1, KEYS, 1, KEYS);
+    const double factor = (double)(p.scale * ATTN_LOG2_E);
+    attn_partial result;
+
+    p.query[0] = 1;
+    for (int32_t j = 0; j < KEYS; j++) {
+        p.key[j * p.key_stride] = j == 77 ? 0 : -(float)j * (0.45f + 0.001f * random_float());
+        for (int32_t c = 0; c < KEYS; c++) p.value[j * KEYS + c] = j == c;
+    }
+    result = solve(&p);
+    for (int32_t j = 0; j < KEYS; j++) {
+        const double x = (double)p.key[j * p.key_stride] * factor, wanted = exp2(x);
+        const double ulp = exp2(floor(x) - 23), error = fabs((double)result.out[j] - wanted);
+
+        if (x >= -126)
+            expect(error <= (1.5 - 0.75 * x) * ulp, &p, "error of a weight");
+        else
+            expect(error <= 0x1p-126, &p, "a weight too small for its score");
+    }
+    expect(result.out[77] == 1 && result.out[0] == 1, &p, "weight of the largest score");
+    partial_free(result);
+    problem_free(&p);
 }
 
 /* A problem whose rows see all kinds of intervals of three tiles or more; its
@@ -842,11 +918,41 @@ static void test_table(void) {
     }
 }
 
+/* The environment forces a lower level, never a higher one, and nothing unknown. */
+static void test_cap(void) {
+    int32_t count;
+    const attn_kernel *const *kernels = attn_kernels(&count);
+    const int32_t best = attn_kernel_best();
+
+    for (int32_t k = 0; k < count; k++) {
+        CU_ASSERT(setenv(ATTN_KERNEL_VARIABLE, kernels[k]->name, 1) == 0);
+        CU_ASSERT(attn_kernel_best() <= k && attn_kernel_best() <= best);
+        if (kernels[k]->supported()) CU_ASSERT(attn_kernel_best() == k);
+    }
+    CU_ASSERT(setenv(ATTN_KERNEL_VARIABLE, "Generic", 1) == 0);
+    CU_ASSERT(attn_kernel_best() == -1);
+    CU_ASSERT(setenv(ATTN_KERNEL_VARIABLE, "", 1) == 0);
+    CU_ASSERT(attn_kernel_best() == best);
+    CU_ASSERT(unsetenv(ATTN_KERNEL_VARIABLE) == 0);
+}
+
 static void test_packing(void) {
     for_each_kernel(check_packing);
 }
 static void test_oracle(void) {
     for_each_kernel(check_oracle);
+}
+static void test_row_counts(void) {
+    for_each_kernel(check_row_counts);
+}
+static void test_key_counts(void) {
+    for_each_kernel(check_key_counts);
+}
+static void test_infinite_scores(void) {
+    for_each_kernel(check_infinite_scores);
+}
+static void test_weights(void) {
+    for_each_kernel(check_weights);
 }
 static void test_extremes(void) {
     for_each_kernel(check_extremes);
@@ -885,8 +991,13 @@ static void test_finish(void) {
 int main(void) {
     static const attn_test tests[] = {
         {"kernel.table", test_table},
+        {"kernel.environment_caps", test_cap},
         {"kernel.packing", test_packing},
         {"kernel.oracle", test_oracle},
+        {"kernel.every_row_count", test_row_counts},
+        {"kernel.every_key_count", test_key_counts},
+        {"kernel.weights", test_weights},
+        {"kernel.infinite_scores", test_infinite_scores},
         {"kernel.extreme_scores", test_extremes},
         {"kernel.row_independence", test_independence},
         {"kernel.null_is_full", test_null_is_full},
@@ -900,5 +1011,12 @@ int main(void) {
         {"kernel.finish", test_finish},
     };
 
+    int32_t count;
+    const attn_kernel *const *kernels = attn_kernels(&count);
+
+    for (int32_t k = 0; k < count; k++)
+        printf("%s: %s\n", kernels[k]->name,
+               kernels[k]->supported() ? "tested" : "skipped, this CPU does not run it");
+    (void)unsetenv(ATTN_KERNEL_VARIABLE); /* all levels, whatever the caller caps */
     return attn_test_main("kernel_levels", tests, ATTN_TEST_COUNT(tests));
 }

@@ -19,7 +19,7 @@ typedef struct problem_case {
     int biases; /* of a layer */
 } problem_case;
 
-/* With 32-key blocks up to N = 1024, these have 1 to 10 blocks: shards are uneven or
+/* With 32-key blocks up to N = 512, these have 1 to 10 blocks: shards are uneven or
  * empty for most rank counts. */
 static const problem_case cases[] = {
     {"causal, uneven", {1, 301, 301, 5, 5, 24, 24, 0, 0, ATTN_MASK_CAUSAL}, 0},

@@ -107,7 +107,10 @@ int64_t attn_packed_key_elems(const attn_kernel *kernel, int64_t key_count, int3
 /* The kernels, slowest first; `*count` of them. Static storage. */
 const attn_kernel *const *attn_kernels(int32_t *count);
 
-/* Index in attn_kernels() of the fastest kernel that this machine runs. */
+/* Index in attn_kernels() of the fastest kernel that this machine runs. The
+ * environment variable ATTNSPAN_KERNEL, unless empty, names the fastest that may
+ * be taken; -1 when it names none of the table: the caller refuses to go on. */
+#define ATTN_KERNEL_VARIABLE "ATTNSPAN_KERNEL"
 int32_t attn_kernel_best(void);
 
 /* Name of the kernel of that index; NULL past the last. */

@@ -1,0 +1,295 @@
+/* The report of a run: its fields, whether its figures are those of the problem, and the
+ * table on stdout. */
+#include <jansson.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cli_files.h"
+#include "command.h"
+#include "harness.h"
+
+static const char quickstart[] = ATTN_SOURCE_DIR "/configs/quickstart.yaml";
+
+/* Runs and returns the report that is then at `path`; *out has stdout, to be freed. */
+static json_t *report_of(int ranks, const char *const *arguments, const char *path, char **out) {
+    const attn_command_request request = {
+        .ranks = ranks, .arguments = arguments, .folder = attn_cli_folder()};
+    attn_command_result result;
+    json_t *report;
+
+    attn_command_run(&request, &result);
+    CU_ASSERT_EQUAL(result.exit_status, 0);
+    if (result.exit_status != 0) fprintf(stderr, "\n%s\n", result.err);
+    report = json_load_file(attn_cli_path(path), JSON_REJECT_DUPLICATES, NULL);
+    CU_ASSERT_PTR_NOT_NULL(report);
+    *out = result.out;
+    result.out = NULL;
+    attn_command_free(&result);
+    return report;
+}
+
+/* The value at "a.b.c"; NULL when there is none. */
+static const json_t *at(const json_t *report, const char *path) {
+    char name[64];
+
+    for (; report != NULL && *path != '\0'; path += *path == '.') {
+        snprintf(name, sizeof name, "%.*s", (int)strcspn(path, "."), path);
+        report = json_object_get(report, name);
+        path += strlen(name);
+    }
+    return report;
+}
+
+static double number_at(const json_t *report, const char *path) {
+    const json_t *value = at(report, path);
+
+    return json_is_number(value) ? json_number_value(value) : NAN;
+}
+
+static int text_at(const json_t *report, const char *path, const char *text) {
+    const char *value = json_string_value(at(report, path));
+
+    return value != NULL && strcmp(value, text) == 0;
+}
+
+/* --- fields --------------------------------------------------------------------------- */
+
+static void expect_types(const json_t *report) {
+    static const struct {
+        const char *path;
+        json_type type;
+    } fields[] = {
+        {"version", JSON_STRING},
+        {"host", JSON_STRING},
+        {"ranks", JSON_INTEGER},
+        {"mesh.heads", JSON_INTEGER},
+        {"mesh.sequence", JSON_INTEGER},
+        {"mesh.circulate", JSON_STRING},
+        {"mesh.layout", JSON_STRING},
+        {"threads", JSON_INTEGER},
+        {"kernel", JSON_STRING},
+        {"blas", JSON_STRING},
+        {"config.attention.heads", JSON_INTEGER},
+        {"config.parallel.circulate", JSON_STRING},
+        {"config.compute.kernel", JSON_STRING},
+        {"attention.flops", JSON_REAL},
+        {"attention.gflops_per_sec", JSON_REAL},
+        {"traffic.bytes_sent_max", JSON_INTEGER},
+        {"traffic.bytes_sent_total", JSON_INTEGER},
+        {"memory.peak_rss_bytes_max", JSON_INTEGER},
+    };
+
+    for (size_t i = 0; i < sizeof fields / sizeof *fields; i++) {
+        const json_t *value = at(report, fields[i].path);
+        int right = value != NULL && json_typeof(value) == fields[i].type;
+
+        CU_ASSERT(right);
+        if (!right) fprintf(stderr, "\nno %s in the report, or of another type\n", fields[i].path);
+    }
+}
+
+/* Of each phase min ≤ mean ≤ max; no phase is longer than the total. */
+static void expect_phases(const json_t *report) {
+    static const char *const names[] = {"load",   "project", "exchange", "attend",
+                                        "output", "write",   "total"};
+    const double rounding = 1 + 1e-12;
+
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        const json_t *phase = json_object_get(at(report, "phases"), names[i]);
+        double least = number_at(phase, "min"), mean = number_at(phase, "mean");
+        double most = number_at(phase, "max");
+
+        CU_ASSERT(least >= 0 && least <= mean * rounding && mean <= most * rounding);
+        CU_ASSERT(most <= number_at(report, "phases.total.max"));
+    }
+    CU_ASSERT(number_at(report, "phases.attend.max") > 0);
+}
+
+static void the_report_has_all_fields(void) {
+    char *out;
+    json_t *report = report_of(4, ATTN_ARGUMENTS("run", quickstart, "--output-dir", "q"),
+                               "q/out/quickstart/report.json", &out);
+
+    expect_types(report);
+    expect_phases(report);
+    CU_ASSERT_EQUAL(number_at(report, "ranks"), 4);
+    CU_ASSERT_EQUAL(number_at(report, "mesh.heads"), 2);
+    CU_ASSERT_EQUAL(number_at(report, "mesh.sequence"), 2);
+    CU_ASSERT(text_at(report, "mesh.circulate", "ring"));
+    CU_ASSERT(text_at(report, "mesh.layout", "contiguous"));
+    CU_ASSERT_EQUAL(number_at(report, "threads"), 1);
+    CU_ASSERT_EQUAL(number_at(report, "verify.rows"), 64);
+    CU_ASSERT(number_at(report, "verify.max_error_over_rms") <= 4.0e-5);
+    CU_ASSERT(json_is_true(at(report, "verify.passed")));
+    CU_ASSERT(number_at(report, "memory.peak_rss_bytes_max") > 1 << 20);
+    /* What auto was resolved to is in the config. */
+    CU_ASSERT_EQUAL(number_at(report, "config.parallel.threads"), 1);
+    CU_ASSERT_EQUAL(number_at(report, "config.attention.scale"), 0.125);
+    CU_ASSERT(text_at(
+        report, "config.compute.kernel",
+        json_string_value(at(report, "kernel")) ? json_string_value(at(report, "kernel")) : ""));
+    json_decref(report);
+    free(out);
+}
+
+/* --- figures ---------------------------------------------------------------------------- */
+
+/* N, H, d and the mesh of the quickstart divide each other: all ranks send the same. */
+static void the_quickstarts_figures_are_the_formulas(void) {
+    const double rows = 1024, heads = 4, dim = 64, members = 2, shards = 2, float_bytes = 4;
+    double own_rows = rows / shards / members, others = members - 1, own_heads = heads / members;
+    /* q, k and v to the other member, and out with its lse back */
+    double exchanged = own_rows * own_heads * (3 * dim + dim + 1) * others;
+    /* k and v of the own shard, once to the next one */
+    double circulated = (shards - 1) * rows / shards * own_heads * 2 * dim;
+    double sent_bytes = (exchanged + circulated) * float_bytes;
+    double flops = 2 * (dim + dim) * heads * rows * (rows + 1) / 2;
+    char *out;
+    json_t *report = report_of(4, ATTN_ARGUMENTS("run", quickstart, "--output-dir", "q"),
+                               "q/out/quickstart/report.json", &out);
+    double rate = flops / number_at(report, "phases.attend.max") * 1e-9;
+
+    CU_ASSERT_EQUAL(number_at(report, "attention.flops"), flops);
+    CU_ASSERT_DOUBLE_EQUAL(number_at(report, "attention.gflops_per_sec"), rate, 1e-6 * rate);
+    CU_ASSERT_EQUAL(number_at(report, "traffic.bytes_sent_max"), sent_bytes);
+    CU_ASSERT_EQUAL(number_at(report, "traffic.bytes_sent_total"), 4 * sent_bytes);
+    json_decref(report);
+    free(out);
+}
+
+static void figures_without_a_mask_and_without_traffic(void) {
+    const double queries = 33, keys = 70, heads = 6, dim = 10, batch = 2;
+    char *out;
+    json_t *report;
+
+    attn_cli_write_text("qkv.yaml",
+                        "attention: {heads: 6, kv_heads: 2, head_dim: 10}\n"
+                        "sequence: {length: 33, kv_length: 70, batch: 2}\n"
+                        "input: {synthetic: {tensors: qkv}}\n"
+                        "output: {report: report.json}\n");
+    report = report_of(0, ATTN_ARGUMENTS("run", "qkv.yaml"), "report.json", &out);
+    CU_ASSERT_EQUAL(number_at(report, "attention.flops"),
+                    2 * (dim + dim) * heads * queries * keys * batch);
+    CU_ASSERT_EQUAL(number_at(report, "traffic.bytes_sent_total"), 0);
+    CU_ASSERT(json_is_null(at(report, "verify"))); /* not asked for */
+    CU_ASSERT(strstr(out, "verify     not asked for") != NULL);
+    json_decref(report);
+    free(out);
+}
+
+/* The last query is aligned with the last key. */
+static void figures_of_a_causal_mask_over_more_keys(void) {
+    const double queries = 40, keys = 100, heads = 4, dim = 8;
+    double pairs = queries * (keys - queries) + queries * (queries + 1) / 2;
+    char *out;
+    json_t *report;
+
+    attn_cli_write_text("causal.yaml",
+                        "attention: {heads: 4, head_dim: 8, mask: causal}\n"
+                        "sequence: {length: 40, kv_length: 100}\n"
+                        "input: {synthetic: {tensors: qkv}}\n"
+                        "output: {report: report.json}\n");
+    report = report_of(2, ATTN_ARGUMENTS("run", "causal.yaml"), "report.json", &out);
+    CU_ASSERT_EQUAL(number_at(report, "attention.flops"), 2 * (dim + dim) * heads * pairs);
+    CU_ASSERT(number_at(report, "traffic.bytes_sent_total") > 0);
+    json_decref(report);
+    free(out);
+}
+
+static void a_failed_verification_is_reported(void) {
+    const attn_command_request request = {
+        .ranks = 2,
+        .arguments = ATTN_ARGUMENTS("run", quickstart, "--output-dir", "failed", "--set",
+                                    "parallel.sequence=1", "--set", "verify.tolerance=1.0e-12"),
+        .folder = attn_cli_folder(),
+    };
+    attn_command_result result;
+    json_t *report;
+
+    attn_command_run(&request, &result);
+    CU_ASSERT_EQUAL(result.exit_status, 4);
+    CU_ASSERT(strstr(result.out, "verify     FAILED") != NULL);
+    CU_ASSERT_EQUAL(attn_cli_files_below(attn_cli_path("failed")), 1);
+    report = json_load_file(attn_cli_path("failed/out/quickstart/report.json"), 0, NULL);
+    CU_ASSERT(json_is_false(at(report, "verify.passed")));
+    CU_ASSERT_EQUAL(number_at(report, "verify.tolerance"), 1.0e-12);
+    CU_ASSERT(number_at(report, "verify.max_error_over_rms") > 1.0e-12);
+    json_decref(report);
+    attn_command_free(&result);
+}
+
+/* --- the table ----------------------------------------------------------------------------- */
+
+/* Characters of a line in UTF-8. */
+static int columns(const char *line) {
+    int count = 0;
+
+    for (; *line != '\n' && *line != '\0'; line++) count += (*line & 0xC0) != 0x80;
+    return count;
+}
+
+/* Paths are as long as they are; nothing else is wider than a terminal. */
+static void expect_narrow(const char *out) {
+    for (const char *line = out; *line != '\0'; line += *line == '\n') {
+        size_t bytes = strcspn(line, "\n");
+        char text[1024];
+
+        snprintf(text, sizeof text, "%.*s", (int)bytes, line);
+        if (strstr(text, ".yaml") == NULL && strstr(text, ".npy") == NULL &&
+            strstr(text, ".json") == NULL) {
+            CU_ASSERT(columns(line) <= 80);
+            if (columns(line) > 80) fprintf(stderr, "\nwider than 80 columns: %s\n", text);
+        }
+        line += bytes;
+    }
+}
+
+static void the_table_fits_a_terminal(void) {
+    static const char *const wanted[] = {
+        "problem    N 1024, B 1, H 4, H_kv 4, d_k 64, d_v 64, d_model 256",
+        "mesh       4 ranks = 2 head groups x 2 sequence shards, ring, contiguous",
+        "attention  0.537 GFLOP, ",
+        "traffic    1.0 MiB sent by a rank at most, 4.0 MiB in all",
+        "verify     passed: 64 rows in fp64",
+        "y.npy",
+        "lse.npy",
+        "report.json",
+    };
+    char *out;
+
+    json_decref(report_of(4, ATTN_ARGUMENTS("run", quickstart, "--output-dir", "q"),
+                          "q/out/quickstart/report.json", &out));
+    for (size_t i = 0; i < sizeof wanted / sizeof *wanted; i++)
+        CU_ASSERT(strstr(out, wanted[i]) != NULL);
+    expect_narrow(out);
+    free(out);
+
+    attn_cli_write_text("wide.yaml",
+                        "attention: {heads: 24, kv_heads: 12, head_dim: 10, mask: causal}\n"
+                        "sequence: {length: 300, kv_length: 1000, batch: 10}\n"
+                        "input: {synthetic: {tensors: qkv}}\n"
+                        "output: {report: report.json}\n"
+                        "verify: {rows: 4}\n");
+    json_decref(report_of(8, ATTN_ARGUMENTS("run", "wide.yaml"), "report.json", &out));
+    expect_narrow(out);
+    free(out);
+}
+
+int main(void) {
+    static const attn_test tests[] = {
+        {"the report has all fields", the_report_has_all_fields},
+        {"the quickstart's figures are the formulas", the_quickstarts_figures_are_the_formulas},
+        {"figures without a mask and without traffic", figures_without_a_mask_and_without_traffic},
+        {"figures of a causal mask over more keys", figures_of_a_causal_mask_over_more_keys},
+        {"a failed verification is reported", a_failed_verification_is_reported},
+        {"the table fits a terminal", the_table_fits_a_terminal},
+    };
+    int failed;
+
+    attn_cli_begin();
+    failed = attn_test_main("report", tests, ATTN_TEST_COUNT(tests));
+    attn_cli_end();
+    return failed;
+}
