@@ -152,4 +152,5 @@ const attn_kernel attn_kernel_avx2 = {
     .attend = attend,
     .merge = merge,
     .finish = finish,
+    .fma_work = fma_work,
 };

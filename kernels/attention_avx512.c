@@ -154,4 +154,5 @@ const attn_kernel attn_kernel_avx512 = {
     .attend = attend,
     .merge = merge,
     .finish = finish,
+    .fma_work = fma_work,
 };

@@ -718,4 +718,23 @@ static void finish(attn_partial partial, int32_t rows, int32_t value_dim, float 
     }
 }
 
+/* Twelve chains hide the latency of two units; with more, AVX2 would spill. */
+static double fma_work(int64_t rounds) {
+    enum { CHAINS = 12 };
+    const vec factor = vec_splat(0.5f), term = vec_splat(1);
+    vec chain[CHAINS], sum = vec_splat(0);
+    float lanes[LANES];
+    volatile float result; /* or nothing would be computed */
+
+    UNROLL for (int i = 0; i < CHAINS; i++) chain[i] = vec_splat((float)i);
+    for (int64_t round = 0; round < rounds; round++) {
+        UNROLL for (int i = 0; i < CHAINS; i++) chain[i] = vec_fma(chain[i], factor, term);
+    }
+    UNROLL for (int i = 0; i < CHAINS; i++) sum = vec_add(sum, chain[i]);
+    vec_store(lanes, sum);
+    result = lanes[0];
+    (void)result;
+    return 2.0 * LANES * CHAINS * (double)rounds;
+}
+
 #endif

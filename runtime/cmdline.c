@@ -47,6 +47,8 @@ static attn_status parse_option(int argc, char **argv, int *at, attn_cmdline *cm
         cmdline->help = 1;
     } else if (strcmp(word, "--version") == 0) {
         cmdline->version = 1;
+    } else if (strcmp(word, "--json") == 0) {
+        cmdline->json = 1;
     } else if ((value = option_value(argc, argv, at, "--set")) != NULL) {
         if (value[0] == '\0')
             return attn_fail(error, ATTN_ERR_USAGE, "--set: nothing is set; write --set a.b=value");
@@ -57,10 +59,11 @@ static attn_status parse_option(int argc, char **argv, int *at, attn_cmdline *cm
                              "--output-dir: no folder is named; write --output-dir DIR");
         cmdline->output_dir = value;
     } else {
-        return attn_fail(error, ATTN_ERR_USAGE,
-                         "unknown option \"%s\"; the options are --set, --output-dir, --help and "
-                         "--version",
-                         word);
+        return attn_fail(
+            error, ATTN_ERR_USAGE,
+            "unknown option \"%s\"; the options are --set, --output-dir, --json, --help "
+            "and --version",
+            word);
     }
     return attn_ok(error);
 }
@@ -72,6 +75,11 @@ static attn_status check_complete(const attn_cmdline *cmdline, attn_error *error
     if (cmdline->command->needs_config && cmdline->config == NULL)
         return attn_fail(error, ATTN_ERR_USAGE, "%s: no config; write attnspan %s CONFIG",
                          cmdline->command->name, cmdline->command->name);
+    if (cmdline->json && cmdline->command->needs_config)
+        return attn_fail(error, ATTN_ERR_USAGE,
+                         "--json is an option of attnspan info; %s writes "
+                         "JSON to output.report",
+                         cmdline->command->name);
     if (!cmdline->command->needs_config &&
         (cmdline->config != NULL || cmdline->set_count > 0 || cmdline->output_dir != NULL))
         return attn_fail(error, ATTN_ERR_USAGE, "%s takes no arguments; write attnspan %s",
@@ -113,6 +121,7 @@ void attn_cmdline_help(const attn_cmdline *cmdline, const attn_command *commands
         "\n"
         "  --set a.b=value    replace a key of the config; repeatable, the last one wins\n"
         "  --output-dir DIR   relative output paths start here, not at the working folder\n"
+        "  --json             info: print JSON\n"
         "  --help, --version\n"
         "\n"
         "configs/quickstart.yaml is a config to start from; configs/reference.yaml has\n"

@@ -22,6 +22,7 @@ typedef struct attn_command {
 struct attn_cmdline {
     const attn_command *command; /* NULL: --help or --version */
     int help, version;
+    int json;           /* info: print JSON */
     const char *config; /* path, borrowed from argv */
     const char **sets;  /* owned list of borrowed strings */
     int set_count;
@@ -42,6 +43,7 @@ void attn_cmdline_free(attn_cmdline *cmdline);
 /* The commands. */
 attn_status attn_cmd_run(MPI_Comm comm, const attn_cmdline *cmdline, attn_error *error);
 attn_status attn_cmd_check(MPI_Comm comm, const attn_cmdline *cmdline, attn_error *error);
+attn_status attn_cmd_bench(MPI_Comm comm, const attn_cmdline *cmdline, attn_error *error);
 attn_status attn_cmd_info(MPI_Comm comm, const attn_cmdline *cmdline, attn_error *error);
 
 #endif

@@ -7,6 +7,7 @@
 #include "config_fail.h"
 #include "config_keys.h"
 #include "config_suggest.h"
+#include "config_sweep_read.h"
 #include "config_value.h"
 #include "config_yaml.h"
 
@@ -93,6 +94,11 @@ static attn_status apply(const attn_config_parse_state *state, int32_t row,
             return attn_config_value_fail(config, key, node, state->error);
         note(config, row, node->key_mark);
         return apply_section(state, key->path, tree, index);
+    }
+    if (key->type == ATTN_CONFIG_SWEEP) {
+        status = attn_config_sweep_read(config, tree, index, state->error);
+        if (status == ATTN_OK) note(config, row, node->mark);
+        return status;
     }
     status = attn_config_value_set(
         config, key, node, is_output ? state->output_folder : state->input_folder, state->error);

@@ -12,6 +12,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "config_sweep.h"
 #include "status.h"
 #include "tensor.h"
 
@@ -72,6 +73,12 @@ typedef struct attn_config {
         int64_t rows;     /* rows to recompute in fp64; 0: none */
         double tolerance; /* max |error| / RMS of the oracle's rows */
     } verify;
+
+    struct {
+        attn_sweep sweep; /* no axes: one point */
+        int64_t repeats;  /* timed executions of each point */
+        int64_t warmup;   /* executions before the timed one, each time */
+    } bench;
 
     attn_mark marks[ATTN_CONFIG_MAX_KEYS]; /* per row of the key table */
 } attn_config;

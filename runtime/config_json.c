@@ -2,6 +2,7 @@
 
 #include "config.h"
 #include "config_keys.h"
+#include "config_sweep_read.h"
 
 /* The key's value, or NULL when there is none to write (*fails is set when
  * memory ran out instead). */
@@ -28,6 +29,10 @@ static json_t *make_value(const attn_config *config, const attn_config_key *key,
         case ATTN_CONFIG_OUTPUT_PATH:
             if (*(const char *)field == '\0') return NULL;
             value = json_string(field);
+            break;
+        case ATTN_CONFIG_SWEEP:
+            if (((const attn_sweep *)field)->axes == 0) return NULL;
+            value = attn_config_sweep_json(field);
             break;
         case ATTN_CONFIG_SECTION:
             return NULL;

@@ -99,6 +99,13 @@ static const attn_config_key keys[] = {
     {"verify", "comparison with the fp64 oracle", SECTION},
     {"verify.rows", "rows to recompute", INTEGER(verify.rows, 0, MOST_PARTS), DEFAULT(0)},
     {"verify.tolerance", "largest error over RMS", NUMBER(verify.tolerance), DEFAULTF(1.0e-4)},
+
+    {"bench", "a sweep over configs, timed", SECTION},
+    {"bench.sweep", "keys and the values that they take in turn", .type = ATTN_CONFIG_SWEEP,
+     AT(bench.sweep)},
+    {"bench.repeats", "timed executions of each point", INTEGER(bench.repeats, 1, 1000),
+     DEFAULT(5)},
+    {"bench.warmup", "executions before each timed one", INTEGER(bench.warmup, 0, 100), DEFAULT(1)},
 };
 
 enum { KEY_COUNT = sizeof keys / sizeof *keys };
@@ -156,6 +163,9 @@ static void reset_field(attn_config *config, const attn_config_key *key) {
         case ATTN_CONFIG_INPUT_PATH:
         case ATTN_CONFIG_OUTPUT_PATH:
             memset(field, 0, ATTN_PATH_BYTES); /* equal configs have equal bytes */
+            break;
+        case ATTN_CONFIG_SWEEP:
+            memset(field, 0, sizeof(attn_sweep));
             break;
     }
 }
@@ -224,6 +234,9 @@ void attn_config_key_expected(const attn_config_key *key, char *text, size_t byt
         case ATTN_CONFIG_INPUT_PATH:
         case ATTN_CONFIG_OUTPUT_PATH:
             append(text, bytes, "a path");
+            break;
+        case ATTN_CONFIG_SWEEP:
+            append(text, bytes, "a mapping from keys to lists of values");
             break;
     }
 }

@@ -17,6 +17,7 @@ typedef enum attn_config_type {
     ATTN_CONFIG_CHOICE,      /* one of some words; field: int32_t */
     ATTN_CONFIG_INPUT_PATH,  /* field: char[ATTN_PATH_BYTES] */
     ATTN_CONFIG_OUTPUT_PATH, /* field: char[ATTN_PATH_BYTES] */
+    ATTN_CONFIG_SWEEP,       /* a mapping of keys to lists; field: attn_sweep */
 } attn_config_type;
 
 typedef struct attn_config_key {

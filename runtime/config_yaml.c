@@ -7,7 +7,7 @@
 
 #include "config_fail.h"
 
-/* A config is three levels deep, a report a few more; this bounds the stack. */
+/* A config is four levels deep, a report a few more; this bounds the stack. */
 enum { MOST_LEVELS = 32 };
 
 typedef struct attn_config_reader {
@@ -120,26 +120,6 @@ static attn_status add_entry(attn_config_reader *reader, const yaml_event_t *key
     return node->key == NULL ? fail_memory(reader) : ATTN_OK;
 }
 
-/* Reads past the rest of a sequence whose start has been read. */
-static attn_status skip_sequence(attn_config_reader *reader) {
-    yaml_event_t event;
-
-    for (int levels = 1; levels > 0;) {
-        yaml_event_type_t type;
-        attn_mark mark;
-
-        if (next_event(reader, &event) != ATTN_OK) return reader->error->status;
-        type = event.type;
-        mark = mark_of(reader, event.start_mark);
-        yaml_event_delete(&event);
-        if (type == YAML_SEQUENCE_START_EVENT || type == YAML_MAPPING_START_EVENT) levels++;
-        if (type == YAML_SEQUENCE_END_EVENT || type == YAML_MAPPING_END_EVENT) levels--;
-        if (levels > MOST_LEVELS)
-            return fail(reader, mark, "is nested too deeply; a config has three levels");
-    }
-    return ATTN_OK;
-}
-
 static attn_status read_value(attn_config_reader *reader, const yaml_event_t *event, size_t index,
                               int level);
 
@@ -160,6 +140,25 @@ static attn_status read_mapping(attn_config_reader *reader, int level) {
         if (next_event(reader, &event) != ATTN_OK) return reader->error->status;
         status = read_value(reader, &event, index, level);
         yaml_event_delete(&event);
+    }
+    return status;
+}
+
+/* Reads the elements of a sequence whose start has been read. */
+static attn_status read_sequence(attn_config_reader *reader, int level) {
+    attn_status status = ATTN_OK;
+
+    while (status == ATTN_OK) {
+        yaml_event_t event;
+        size_t index;
+        int at_end;
+
+        if (next_event(reader, &event) != ATTN_OK) return reader->error->status;
+        at_end = event.type == YAML_SEQUENCE_END_EVENT;
+        if (!at_end) status = add_node(reader, &index);
+        if (!at_end && status == ATTN_OK) status = read_value(reader, &event, index, level);
+        yaml_event_delete(&event);
+        if (at_end) break;
     }
     return status;
 }
@@ -198,10 +197,10 @@ static attn_status read_value(attn_config_reader *reader, const yaml_event_t *ev
     attn_status status;
 
     if (level > MOST_LEVELS)
-        return fail(reader, mark, "is nested too deeply; a config has three levels");
+        return fail(reader, mark, "is nested too deeply; a config has four levels");
     status = describe_node(reader, event, &reader->tree->nodes[index]);
     if (status == ATTN_OK && event->type == YAML_SEQUENCE_START_EVENT)
-        status = skip_sequence(reader);
+        status = read_sequence(reader, level + 1);
     if (status == ATTN_OK && event->type == YAML_MAPPING_START_EVENT)
         status = read_mapping(reader, level + 1);
     reader->tree->nodes[index].end = reader->tree->count;

@@ -14,14 +14,14 @@
 typedef enum attn_config_node_kind {
     ATTN_CONFIG_SCALAR,
     ATTN_CONFIG_MAPPING,
-    ATTN_CONFIG_SEQUENCE, /* its elements are not kept: no key takes one */
+    ATTN_CONFIG_SEQUENCE, /* its elements are entries without a key */
 } attn_config_node_kind;
 
 typedef struct attn_config_node {
     attn_config_node_kind kind;
     int32_t plain;       /* of a scalar: written without quotes */
     const char *refused; /* static; why no key may have such a value, or NULL */
-    char *key;           /* owned; NULL at the top */
+    char *key;           /* owned; NULL at the top and in a sequence */
     size_t key_bytes;
     char *text; /* owned; of a scalar, NUL-terminated */
     size_t text_bytes;
@@ -29,7 +29,7 @@ typedef struct attn_config_node {
     size_t end;               /* index of the first node that is not below this one */
 } attn_config_node;
 
-/* Nodes in the order of the text: a mapping comes before its entries, so that
+/* Nodes in the order of the text: a mapping or sequence comes before its entries, so that
  * the entries of node i are i + 1, nodes[i + 1].end, … below nodes[i].end. */
 typedef struct attn_config_tree {
     attn_config_node *nodes; /* owned */

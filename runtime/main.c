@@ -11,6 +11,7 @@
 static const attn_command commands[] = {
     {"run", "CONFIG", "compute", 1, attn_cmd_run},
     {"check", "CONFIG", "validate config and inputs; compute nothing", 1, attn_cmd_check},
+    {"bench", "CONFIG", "time the points of a sweep", 1, attn_cmd_bench},
     {"info", "", "version, CPU, kernel, BLAS, MPI, measured rates", 0, attn_cmd_info},
 };
 

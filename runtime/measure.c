@@ -1,6 +1,7 @@
 #include "measure.h"
 
 #include <cblas.h>
+#include <math.h>
 #include <omp.h>
 #include <stdlib.h>
 
@@ -91,6 +92,16 @@ static double triad_rate(float *data, int threads) {
     return best;
 }
 
+double attn_measure_peak(const attn_kernel *kernel, int threads) {
+    enum { ROUNDS = 1 << 16 };
+    double start = omp_get_wtime(), flops = 0, seconds;
+
+#pragma omp parallel num_threads(threads) reduction(+ : flops)
+    flops += kernel->fma_work(ROUNDS);
+    seconds = omp_get_wtime() - start;
+    return seconds > 0 ? flops / seconds * 1e-9 : 0;
+}
+
 attn_status attn_measure(const attn_kernel *kernel, int threads, attn_rates *rates,
                          attn_error *error) {
     int64_t gemm_elems = (int64_t)threads * GEMM_ELEMS;
@@ -106,6 +117,9 @@ attn_status attn_measure(const attn_kernel *kernel, int threads, attn_rates *rat
     fill(data, elems);
     openblas_set_num_threads(1);
     measured = kernel;
+    rates->fma_gflops = 0;
+    for (int repeat = 0; repeat < REPEATS; repeat++)
+        rates->fma_gflops = fmax(rates->fma_gflops, attn_measure_peak(kernel, threads));
     rates->sgemm_gflops =
         best_rate(threads, 2.0 * GEMM_SIZE * GEMM_SIZE * GEMM_SIZE, run_gemm, data, GEMM_ELEMS) *
         1e-9;

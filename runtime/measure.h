@@ -7,6 +7,7 @@
 #include "status.h"
 
 typedef struct attn_rates {
+    double fma_gflops;            /* fp32 multiply-adds on registers, at the kernel's level */
     double sgemm_gflops;          /* 768 × 768 × 768 per thread, all at once */
     double kernel_gflops;         /* attention, d = 64, one block of 512 keys in cache */
     double memory_gbytes_per_sec; /* a[i] = b[i] + 3 c[i] over 192 MiB: 12 bytes an element */
@@ -15,5 +16,8 @@ typedef struct attn_rates {
 /* With `threads` OpenMP threads. ATTN_ERR_MEMORY. */
 attn_status attn_measure(const attn_kernel *kernel, int threads, attn_rates *rates,
                          attn_error *error);
+
+/* GFLOP/s of multiply-adds with `threads` threads at once, over about a millisecond. */
+double attn_measure_peak(const attn_kernel *kernel, int threads);
 
 #endif

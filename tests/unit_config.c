@@ -225,8 +225,8 @@ static void test_yaml_errors(void) {
         {"a: \x01", "c.yaml:1:4: is not text: control characters are not allowed"},
         {"a: {b: {c: {d: {e: {f: {g: {h: {i: {j: {k: {l: {m: {n: {o: {p: {q: {r: {s: {t: {u: {v: "
          "{w: {x: {y: {z: {a: {b: {c: {d: {e: {f: {g: {h: {i: ",
-         "c.yaml:1:128: is nested too deeply; a config has three levels"},
-        {"a: [[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[", "c.yaml:1:36: is nested too deeply"},
+         "c.yaml:1:128: is nested too deeply; a config has four levels"},
+        {"a: [[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[", "c.yaml:1:35: is nested too deeply"},
         {"\xef\xbb\xbf"
          "bananas: 1",
          "c.yaml:1:1: bananas: is not a key"},

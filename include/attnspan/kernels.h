@@ -99,6 +99,10 @@ typedef struct attn_kernel {
      * NULL. Empty rows become zeros and −inf. No result is −0. */
     void (*finish)(attn_partial partial, int32_t rows, int32_t value_dim, float scale, float *out,
                    ptrdiff_t out_stride, float *lse, ptrdiff_t lse_stride);
+
+    /* `rounds` rounds of multiply-adds on registers alone, as fast as this level's units go;
+     * returns the flops. For the peak that attend() is held against. */
+    double (*fma_work)(int64_t rounds);
 } attn_kernel;
 
 /* Floats that `key_count` packed keys take. */

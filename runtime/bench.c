@@ -1,0 +1,224 @@
+#include "bench.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "agree.h"
+#include "measure.h"
+#include "memory.h"
+#include "synthetic.h"
+
+enum { IN_ORDER = -1 };
+
+/* The command line of a point: the user's --set options, then one for each axis. */
+typedef struct point_cmdline {
+    attn_cmdline cmdline;
+    const char *sets[ATTN_SWEEP_AXES + 1];
+    char text[ATTN_SWEEP_AXES][2 * ATTN_SWEEP_TEXT + 1];
+} point_cmdline;
+
+static int point_cmdline_create(const attn_cmdline *base, const attn_sweep *sweep, int64_t point,
+                                point_cmdline *made) {
+    int count = base->set_count;
+
+    made->cmdline = *base;
+    made->cmdline.sets =
+        malloc(((size_t)base->set_count + ATTN_SWEEP_AXES) * sizeof *made->cmdline.sets);
+    if (made->cmdline.sets == NULL) return 0;
+    memcpy(made->cmdline.sets, base->sets, (size_t)base->set_count * sizeof *base->sets);
+    for (int32_t i = 0; i < sweep->axes; i++) {
+        const attn_sweep_axis *axis = &sweep->axis[i];
+
+        snprintf(made->text[i], sizeof made->text[i], "%s=%s", axis->key,
+                 axis->values[attn_sweep_value(sweep, point, i)]);
+        made->cmdline.sets[count++] = made->text[i];
+    }
+    made->cmdline.set_count = count;
+    return 1;
+}
+
+static void execute(attn_job *job) {
+    if (job->inputs.form == ATTN_INPUT_LAYER)
+        attn_execute_layer(job->plan, &job->weights.weights, job->x, job->y, job->lse);
+    else
+        attn_execute(job->plan, job->q, job->k, job->v, job->y, job->lse);
+}
+
+/* GFLOP/s of all ranks together. */
+static double peak_of_all(const attn_job *job, const attn_kernel *kernel) {
+    double mine = attn_measure_peak(kernel, job->info.threads), all;
+
+    ATTN_MPI(MPI_Allreduce(&mine, &all, 1, MPI_DOUBLE, MPI_SUM, job->comm));
+    return all;
+}
+
+static double slowest(const attn_job *job, double mine) {
+    double all;
+
+    ATTN_MPI(MPI_Allreduce(&mine, &all, 1, MPI_DOUBLE, MPI_MAX, job->comm));
+    return all;
+}
+
+static const attn_kernel *kernel_named(const char *name) {
+    int32_t count, i = 0;
+    const attn_kernel *const *kernels = attn_kernels(&count);
+
+    while (strcmp(kernels[i]->name, name) != 0) i++;
+    return kernels[i];
+}
+
+static attn_sample_times take_sample(attn_job *job) {
+    const attn_kernel *kernel = kernel_named(job->info.kernel);
+    attn_sample_times sample;
+    double start;
+
+    for (int64_t i = 0; i < job->config.bench.warmup; i++) execute(job);
+    sample.peak_gflops = peak_of_all(job, kernel);
+    ATTN_MPI(MPI_Barrier(job->comm));
+    start = MPI_Wtime();
+    execute(job);
+    sample.total_sec = slowest(job, MPI_Wtime() - start);
+    sample.attend_sec = slowest(job, attn_plan_stats(job->plan).attend_sec);
+    sample.peak_gflops = (sample.peak_gflops + peak_of_all(job, kernel)) / 2;
+    sample.gflops_per_sec = job->info.flops / sample.attend_sec * 1e-9;
+    return sample;
+}
+
+/* One sample of one point. What is wrong with the point goes to point->refused. */
+static void run_point(MPI_Comm comm, const attn_cmdline *cmdline, const attn_sweep *sweep,
+                      int64_t number, attn_point *point) {
+    attn_job *job = calloc(1, sizeof *job);
+    point_cmdline *of_point = calloc(1, sizeof *of_point);
+    attn_options none = {0};
+    attn_error *error = &point->refused;
+
+    attn_ok(error);
+    if (job == NULL || of_point == NULL || !point_cmdline_create(cmdline, sweep, number, of_point))
+        attn_fail(error, ATTN_ERR_MEMORY, "out of memory");
+    if (attn_agree(comm, "point", error) == ATTN_OK) {
+        job->comm = comm;
+        ATTN_MPI(MPI_Comm_rank(comm, &job->rank));
+        ATTN_MPI(MPI_Comm_size(comm, &job->ranks));
+        if (attn_job_configure(job, &of_point->cmdline, error) == ATTN_OK &&
+            attn_job_plan(job, &none, error) == ATTN_OK && attn_job_load(job, error) == ATTN_OK) {
+            point->info = job->info;
+            point->flops = job->info.flops;
+            point->samples[point->count++] = take_sample(job);
+        }
+    }
+    if (job != NULL) attn_job_destroy(job);
+    if (of_point != NULL) free(of_point->cmdline.sets);
+    free(of_point);
+    free(job);
+}
+
+/* Another order of the points for each repeat, the same on all ranks (Fisher–Yates). The
+ * last repeat takes them as they come, because the table grows with it. */
+static void shuffle(int64_t *order, int64_t count, int64_t repeat) {
+    const uint64_t stream = UINT64_C(0x62656e6368000000); /* apart from all tensors */
+
+    for (int64_t i = 0; i < count; i++) order[i] = i;
+    for (int64_t i = count - 1; i > 0 && repeat != IN_ORDER; i--) {
+        uint64_t hash = attn_synthetic_hash((uint64_t)repeat, stream, (uint64_t)i);
+        int64_t other = (int64_t)(hash % (uint64_t)(i + 1));
+        int64_t swapped = order[i];
+
+        order[i] = order[other];
+        order[other] = swapped;
+    }
+}
+
+static attn_status allocate(attn_bench *bench, int64_t **order, attn_error *error) {
+    int64_t repeats = bench->config->bench.repeats;
+
+    *order = attn_alloc((size_t)bench->points, sizeof **order);
+    bench->point = calloc((size_t)bench->points, sizeof *bench->point);
+    attn_ok(error);
+    if (*order == NULL || bench->point == NULL)
+        return attn_fail(error, ATTN_ERR_MEMORY, "out of memory for the points of the sweep");
+    for (int64_t i = 0; i < bench->points; i++) {
+        bench->point[i].samples = attn_alloc((size_t)repeats, sizeof *bench->point[i].samples);
+        if (bench->point[i].samples == NULL)
+            return attn_fail(error, ATTN_ERR_MEMORY, "out of memory for the samples");
+    }
+    return ATTN_OK;
+}
+
+attn_status attn_bench_run(MPI_Comm comm, const attn_cmdline *cmdline, const attn_config *config,
+                           void (*on_point)(const attn_bench *bench, int64_t point),
+                           attn_bench *bench, attn_error *error) {
+    const attn_sweep *sweep = &config->bench.sweep;
+    int64_t repeats = config->bench.repeats;
+    int64_t *order = NULL;
+    int rank;
+
+    ATTN_MPI(MPI_Comm_rank(comm, &rank));
+    *bench = (attn_bench){.config = config, .points = attn_sweep_points(sweep)};
+    allocate(bench, &order, error);
+    if (attn_agree(comm, "bench", error) != ATTN_OK) goto cleanup;
+    for (int64_t repeat = 0; repeat < repeats; repeat++) {
+        shuffle(order, bench->points, repeat + 1 < repeats ? repeat : IN_ORDER);
+        for (int64_t i = 0; i < bench->points; i++) {
+            attn_point *point = &bench->point[order[i]];
+
+            if (point->refused.status == ATTN_OK) run_point(comm, cmdline, sweep, order[i], point);
+            if (point->refused.status == ATTN_ERR_IO) {
+                *error = point->refused;
+                goto cleanup;
+            }
+            if (rank == 0 && on_point != NULL && repeat + 1 == repeats) on_point(bench, order[i]);
+        }
+    }
+
+cleanup:
+    free(order);
+    return error->status;
+}
+
+static int compare_doubles(const void *a, const void *b) {
+    double left = *(const double *)a, right = *(const double *)b;
+    return (left > right) - (left < right);
+}
+
+static attn_median median_of(const attn_point *point, double (*value)(const attn_sample_times *)) {
+    double *values = attn_alloc((size_t)point->count, sizeof *values);
+    attn_median result = {0, 0, 0};
+    int32_t middle = point->count / 2;
+
+    if (values == NULL || point->count == 0) {
+        free(values);
+        return result;
+    }
+    for (int32_t i = 0; i < point->count; i++) values[i] = value(&point->samples[i]);
+    qsort(values, (size_t)point->count, sizeof *values, compare_doubles);
+    result.min = values[0];
+    result.max = values[point->count - 1];
+    result.median =
+        point->count % 2 == 1 ? values[middle] : (values[middle - 1] + values[middle]) / 2;
+    free(values);
+    return result;
+}
+
+static double gflops(const attn_sample_times *sample) {
+    return sample->gflops_per_sec;
+}
+
+static double fraction(const attn_sample_times *sample) {
+    return sample->peak_gflops > 0 ? sample->gflops_per_sec / sample->peak_gflops : 0;
+}
+
+attn_median attn_point_gflops(const attn_point *point) {
+    return median_of(point, gflops);
+}
+
+attn_median attn_point_fraction(const attn_point *point) {
+    return median_of(point, fraction);
+}
+
+void attn_bench_free(attn_bench *bench) {
+    for (int64_t i = 0; i < bench->points && bench->point != NULL; i++)
+        free(bench->point[i].samples);
+    free(bench->point);
+    *bench = (attn_bench){0};
+}

@@ -1,0 +1,138 @@
+#include <inttypes.h>
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "agree.h"
+#include "bench.h"
+#include "blas_core.h"
+#include "cmdline.h"
+#include "file.h"
+#include "topology.h"
+#include "version.h"
+
+/* "mask=causal head_dim=64": what a point differs in. */
+static void point_name(const attn_sweep *sweep, int64_t point, char *name, size_t bytes) {
+    size_t used = 0;
+
+    snprintf(name, bytes, "%s", sweep->axes == 0 ? "the config" : "");
+    for (int32_t i = 0; i < sweep->axes && used < bytes; i++) {
+        const attn_sweep_axis *axis = &sweep->axis[i];
+        const char *dot = strrchr(axis->key, '.');
+
+        used += (size_t)snprintf(name + used, bytes - used, "%s%s=%s", i == 0 ? "" : " ",
+                                 dot == NULL ? axis->key : dot + 1,
+                                 axis->values[attn_sweep_value(sweep, point, i)]);
+    }
+}
+
+static void print_point(const attn_bench *bench, int64_t number) {
+    const attn_point *point = &bench->point[number];
+    attn_median gflops = attn_point_gflops(point), fraction = attn_point_fraction(point);
+    char name[ATTN_SWEEP_AXES * 2 * ATTN_SWEEP_TEXT];
+
+    point_name(&bench->config->bench.sweep, number, name, sizeof name);
+    if (point->count == 0)
+        printf("%-52s cannot run: %s\n", name, point->refused.message);
+    else
+        printf("%-52s %8.1f %6.3f %6.3f %6.3f\n", name, gflops.median, fraction.min,
+               fraction.median, fraction.max);
+    fflush(stdout);
+}
+
+static void print_header(const attn_config *config) {
+    char cpu[256], blas[256];
+
+    attn_cpu_name(cpu, (int)sizeof cpu);
+    attn_blas_name(blas, sizeof blas);
+    printf("attnspan %s: %s\n%s, %s\n", ATTN_VERSION, config->file, cpu, blas);
+    printf("%" PRId64 " points, %" PRId64 " repeats in another order each; medians\n\n",
+           attn_sweep_points(&config->bench.sweep), config->bench.repeats);
+    printf("%-52s %8s %s\n%-52s %8s %6s %6s %6s\n", "", "", "fraction of the FMA peak", "point",
+           "GFLOP/s", "min", "median", "max");
+}
+
+static json_t *median_json(attn_median median) {
+    return json_pack("{s:f, s:f, s:f}", "min", median.min, "median", median.median, "max",
+                     median.max);
+}
+
+static json_t *samples_json(const attn_point *point) {
+    json_t *samples = json_array();
+
+    for (int32_t i = 0; i < point->count; i++) {
+        const attn_sample_times *s = &point->samples[i];
+        json_array_append_new(
+            samples, json_pack("{s:f, s:f, s:f, s:f}", "attend_sec", s->attend_sec, "total_sec",
+                               s->total_sec, "gflops_per_sec", s->gflops_per_sec, "peak_gflops",
+                               s->peak_gflops));
+    }
+    return samples;
+}
+
+static json_t *point_json(const attn_bench *bench, int64_t number) {
+    const attn_sweep *sweep = &bench->config->bench.sweep;
+    const attn_point *point = &bench->point[number];
+    json_t *sets = json_object(), *json;
+
+    for (int32_t i = 0; i < sweep->axes; i++)
+        json_object_set_new(sets, sweep->axis[i].key,
+                            json_string(sweep->axis[i].values[attn_sweep_value(sweep, number, i)]));
+    if (point->count == 0)
+        return json_pack("{s:o, s:s}", "set", sets, "refused", point->refused.message);
+    json = json_pack("{s:o, s:i, s:i, s:s, s:i, s:s, s:f}", "set", sets, "mesh_heads",
+                     point->info.mesh_heads, "mesh_sequence", point->info.mesh_sequence,
+                     "circulate", point->info.circulate, "threads", point->info.threads, "kernel",
+                     point->info.kernel, "flops", point->flops);
+    json_object_set_new(json, "gflops_per_sec", median_json(attn_point_gflops(point)));
+    json_object_set_new(json, "fraction_of_peak", median_json(attn_point_fraction(point)));
+    json_object_set_new(json, "samples", samples_json(point));
+    return json;
+}
+
+static attn_status write_json(MPI_Comm comm, const attn_bench *bench, attn_error *error) {
+    json_t *json, *points = json_array();
+    char cpu[256], blas[256], *text;
+    int ranks;
+
+    ATTN_MPI(MPI_Comm_size(comm, &ranks));
+    attn_cpu_name(cpu, (int)sizeof cpu);
+    attn_blas_name(blas, sizeof blas);
+    for (int64_t i = 0; i < bench->points; i++) json_array_append_new(points, point_json(bench, i));
+    json = json_pack("{s:s, s:s, s:s, s:i, s:o, s:o}", "version", ATTN_VERSION, "cpu", cpu, "blas",
+                     blas, "ranks", ranks, "config", attn_config_json(bench->config), "points",
+                     points);
+    text = json == NULL ? NULL : json_dumps(json, JSON_INDENT(2));
+    json_decref(json);
+    if (text == NULL) return attn_fail(error, ATTN_ERR_MEMORY, "out of memory for the report");
+    attn_file_replace(bench->config->output.report, text, strlen(text), error);
+    free(text);
+    return error->status;
+}
+
+attn_status attn_cmd_bench(MPI_Comm comm, const attn_cmdline *cmdline, attn_error *error) {
+    attn_job *base = calloc(1, sizeof *base); /* for its config */
+    attn_bench bench = {0};
+
+    attn_ok(error);
+    if (base == NULL) attn_fail(error, ATTN_ERR_MEMORY, "out of memory");
+    if (attn_agree(comm, "job", error) != ATTN_OK) goto cleanup;
+    base->comm = comm;
+    ATTN_MPI(MPI_Comm_rank(comm, &base->rank));
+    if (attn_job_configure(base, cmdline, error) != ATTN_OK) goto cleanup;
+    if (base->rank == 0) print_header(&base->config);
+    if (attn_bench_run(comm, cmdline, &base->config, print_point, &bench, error) != ATTN_OK)
+        goto cleanup;
+    if (base->rank == 0 && base->config.output.report[0] != '\0') {
+        if (write_json(comm, &bench, error) == ATTN_OK)
+            printf("\nwrote %s\n", base->config.output.report);
+    }
+    attn_agree(comm, "report", error);
+
+cleanup:
+    attn_bench_free(&bench);
+    if (base != NULL) attn_job_destroy(base);
+    free(base);
+    return error->status;
+}

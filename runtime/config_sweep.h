@@ -1,0 +1,32 @@
+/* config_sweep.h: bench.sweep: keys and the values that they take in turn.
+ *
+ *     sweep: {attention.mask: [none, causal], sequence.length: [1024, 4096]}
+ *
+ * Any key of the config with a scalar value, except files. Values are kept as text, because a
+ * point of the sweep is the config with one --set for each axis. Not collective.
+ */
+#ifndef ATTN_RUNTIME_CONFIG_SWEEP_H
+#define ATTN_RUNTIME_CONFIG_SWEEP_H
+
+#include <stdint.h>
+
+enum { ATTN_SWEEP_AXES = 8, ATTN_SWEEP_VALUES = 64, ATTN_SWEEP_TEXT = 48 };
+
+typedef struct attn_sweep_axis {
+    char key[ATTN_SWEEP_TEXT]; /* "sequence.length" */
+    int32_t count;             /* >= 1 */
+    char values[ATTN_SWEEP_VALUES][ATTN_SWEEP_TEXT];
+} attn_sweep_axis;
+
+typedef struct attn_sweep {
+    int32_t axes;
+    attn_sweep_axis axis[ATTN_SWEEP_AXES];
+} attn_sweep;
+
+/* Points of the sweep: the product of the axes' counts; 1 without axes. */
+int64_t attn_sweep_points(const attn_sweep *sweep);
+
+/* Index of the value that `axis` has at point `point`; the last axis runs fastest. */
+int32_t attn_sweep_value(const attn_sweep *sweep, int64_t point, int32_t axis);
+
+#endif
