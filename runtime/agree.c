@@ -4,15 +4,21 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* ATTNSPAN_INJECT=BOUNDARY:RANK: a failure that a test plants. */
+/* ATTNSPAN_INJECT=BOUNDARY:RANK or N:RANK: a failure that a test plants. */
 static void inject_failure(MPI_Comm comm, const char *boundary, attn_error *error) {
+    static long agreements; /* of this process so far */
     const char *wanted = getenv("ATTNSPAN_INJECT");
+    const char *colon = wanted == NULL ? NULL : strchr(wanted, ':');
     size_t length = strlen(boundary);
     int rank;
 
-    if (wanted == NULL || strncmp(wanted, boundary, length) != 0 || wanted[length] != ':') return;
+    agreements++;
+    if (colon == NULL) return;
+    if (strtol(wanted, NULL, 10) != agreements &&
+        ((size_t)(colon - wanted) != length || strncmp(wanted, boundary, length) != 0))
+        return;
     ATTN_MPI(MPI_Comm_rank(comm, &rank));
-    if (strtol(wanted + length + 1, NULL, 10) == rank)
+    if (strtol(colon + 1, NULL, 10) == rank)
         attn_fail(error, ATTN_ERR_IO, "%s: failure injected on rank %d", boundary, rank);
 }
 

@@ -5,7 +5,7 @@
  * status, and on the message of the lowest rank that has it.
  *
  * For tests, ATTNSPAN_INJECT=BOUNDARY:RANK makes that rank fail at that boundary
- * (with ATTN_ERR_IO). */
+ * (with ATTN_ERR_IO), and ATTNSPAN_INJECT=N:RANK at its N-th agreement, from 1. */
 #ifndef ATTN_RUNTIME_AGREE_H
 #define ATTN_RUNTIME_AGREE_H
 

@@ -7,7 +7,6 @@
 #include "cmdline.h"
 #include "job.h"
 #include "memory.h"
-#include "mesh.h"
 #include "partition.h"
 
 /* Reads all elements, dealt among the ranks, so that NaN and infinities are found.
@@ -64,19 +63,6 @@ static int64_t ranks_meant(const attn_job *job) {
     return (members == ATTN_AUTO ? 1 : members) * (shards == ATTN_AUTO ? 1 : shards);
 }
 
-static attn_status check_mesh(const attn_job *job, int64_t ranks, int64_t *members, int64_t *shards,
-                              attn_error *error) {
-    attn_error reason;
-
-    *members =
-        job->config.parallel.heads == ATTN_AUTO ? ATTN_PLAN_AUTO : job->config.parallel.heads;
-    *shards =
-        job->config.parallel.sequence == ATTN_AUTO ? ATTN_PLAN_AUTO : job->config.parallel.sequence;
-    if (attn_mesh_choose(&job->inputs.problem, ranks, members, shards, &reason) == ATTN_OK)
-        return attn_ok(error);
-    return attn_config_fail(&job->config, "parallel", error, reason.status, "%s", reason.message);
-}
-
 /* A plan on the very ranks finds all that only a plan can; without them the mesh alone is
  * checked. */
 static attn_status check_plan(attn_job *job, int64_t *members, int64_t *shards, attn_error *error) {
@@ -86,7 +72,7 @@ static attn_status check_plan(attn_job *job, int64_t *members, int64_t *shards, 
     if (ranks != job->ranks) {
         if (attn_inputs_describe(job->comm, &job->config, &job->inputs, error) != ATTN_OK)
             return error->status;
-        return check_mesh(job, ranks, members, shards, error);
+        return attn_job_choose_mesh(job, ranks, members, shards, error);
     }
     if (attn_job_plan(job, &none, error) != ATTN_OK) return error->status;
     *members = job->info.mesh_heads;
@@ -111,13 +97,14 @@ attn_status attn_cmd_check(MPI_Comm comm, const attn_cmdline *cmdline, attn_erro
         goto cleanup;
     if (job->rank == 0) {
         const attn_problem *problem = &job->inputs.problem;
-        printf("%s: fine for mpirun -n %" PRId64 " (%" PRId64 " head groups x %" PRId64
-               " sequence shards)\n"
+        printf("%s: fine for mpirun -n %" PRId64 " (%" PRId64 " head group%s x %" PRId64
+               " sequence shard%s)\n"
                "N %" PRId64 ", N_kv %" PRId64 ", B %" PRId64 ", H %" PRId64 ", H_kv %" PRId64
                ", d_k %d, d_v %d, d_model %" PRId64 "; all inputs are finite\n",
-               job->config.file, members * shards, members, shards, problem->length,
-               problem->kv_length, problem->batch, problem->heads, problem->kv_heads,
-               problem->key_dim, problem->value_dim, problem->model_dim);
+               job->config.file, members * shards, members, members == 1 ? "" : "s", shards,
+               shards == 1 ? "" : "s", problem->length, problem->kv_length, problem->batch,
+               problem->heads, problem->kv_heads, problem->key_dim, problem->value_dim,
+               problem->model_dim);
     }
 
 cleanup:

@@ -38,6 +38,20 @@ static attn_status split_batch(const attn_config *config, const char *key,
     return attn_ok(error);
 }
 
+/* Looks at the tensor or weights that a key names; a failure gets the key's place. */
+static attn_status at_key(const attn_config *config, const char *key, attn_status status,
+                          attn_error *error) {
+    attn_error reason = *error;
+
+    if (status == ATTN_OK) return status;
+    return attn_config_fail(config, key, error, status, "%s", reason.message);
+}
+
+static attn_status describe_tensor(const attn_config *config, const char *key, const char *path,
+                                   attn_tensor *tensor, attn_error *error) {
+    return at_key(config, key, attn_tensor_describe(path, tensor, error), error);
+}
+
 /* A value that the config may state and the input has: they must agree. */
 static attn_status check_stated(const attn_config *config, const char *key, int64_t stated,
                                 int64_t actual, const char *what, attn_error *error) {
@@ -127,15 +141,17 @@ static attn_status describe_layer(const attn_config *config, attn_inputs *inputs
     attn_problem *problem = &inputs->problem;
     int64_t extents[2];
 
-    if (attn_tensor_describe(config->input.x, &inputs->x, error) != ATTN_OK ||
+    if (describe_tensor(config, "input.x", config->input.x, &inputs->x, error) != ATTN_OK ||
         split_batch(config, "input.x", &inputs->x, 2, "[N, d_model] or [B, N, d_model]",
                     &problem->batch, extents, error) != ATTN_OK)
         return error->status;
     inputs->has_batch = inputs->x.dims == 3;
     problem->length = problem->kv_length = extents[0];
     problem->model_dim = extents[1];
-    if (attn_weights_describe(config->input.weights_file, config->input.weights_scheme,
-                              &inputs->weights, error) != ATTN_OK)
+    if (at_key(config, "input.weights.file",
+               attn_weights_describe(config->input.weights_file, config->input.weights_scheme,
+                                     &inputs->weights, error),
+               error) != ATTN_OK)
         return error->status;
     return fit_weights(config, inputs, error);
 }
@@ -145,9 +161,9 @@ static attn_status describe_qkv(const attn_config *config, attn_inputs *inputs, 
     const char *wanted = "[heads, rows, width] or [B, heads, rows, width]";
     int64_t batch[3], q[3], k[3], v[3];
 
-    if (attn_tensor_describe(config->input.q, &inputs->q, error) != ATTN_OK ||
-        attn_tensor_describe(config->input.k, &inputs->k, error) != ATTN_OK ||
-        attn_tensor_describe(config->input.v, &inputs->v, error) != ATTN_OK ||
+    if (describe_tensor(config, "input.q", config->input.q, &inputs->q, error) != ATTN_OK ||
+        describe_tensor(config, "input.k", config->input.k, &inputs->k, error) != ATTN_OK ||
+        describe_tensor(config, "input.v", config->input.v, &inputs->v, error) != ATTN_OK ||
         split_batch(config, "input.q", &inputs->q, 3, wanted, &batch[0], q, error) != ATTN_OK ||
         split_batch(config, "input.k", &inputs->k, 3, wanted, &batch[1], k, error) != ATTN_OK ||
         split_batch(config, "input.v", &inputs->v, 3, wanted, &batch[2], v, error) != ATTN_OK)

@@ -15,6 +15,7 @@
 #include "file.h"
 #include "job_rows.h"
 #include "memory.h"
+#include "mesh.h"
 #include "partition.h"
 #include "synthetic.h"
 
@@ -82,6 +83,20 @@ static int64_t or_auto(int64_t value) {
     return value == ATTN_AUTO ? ATTN_PLAN_AUTO : value;
 }
 
+attn_status attn_job_choose_mesh(const attn_job *job, int64_t ranks, int64_t *members,
+                                 int64_t *shards, attn_error *error) {
+    const attn_config *config = &job->config;
+    int is_heads = config->parallel.heads != ATTN_AUTO;
+    attn_error reason;
+
+    *members = or_auto(config->parallel.heads);
+    *shards = or_auto(config->parallel.sequence);
+    if (attn_mesh_choose(&job->inputs.problem, ranks, members, shards, &reason) == ATTN_OK)
+        return attn_ok(error);
+    return attn_config_fail(config, is_heads ? "parallel.heads" : "parallel.sequence", error,
+                            reason.status, "%s", reason.message);
+}
+
 attn_status attn_job_plan(attn_job *job, const attn_options *callbacks, attn_error *error) {
     const attn_config *config = &job->config;
     attn_options options = *callbacks;
@@ -89,17 +104,18 @@ attn_status attn_job_plan(attn_job *job, const attn_options *callbacks, attn_err
 
     if (attn_inputs_describe(job->comm, config, &job->inputs, error) != ATTN_OK)
         return error->status;
-    options.mesh_heads = or_auto(config->parallel.heads);
-    options.mesh_sequence = or_auto(config->parallel.sequence);
     options.circulate = attn_circulation_name(config->parallel.circulate);
     options.kernel = attn_kernel_name(config->compute.kernel);
     options.threads = (int32_t)or_auto(config->parallel.threads);
     options.with_lse = wants_lse(job);
+    if (attn_job_choose_mesh(job, job->ranks, &options.mesh_heads, &options.mesh_sequence, error) !=
+        ATTN_OK)
+        return error->status;
     if (attn_plan_create(job->comm, &job->inputs.problem, &options, &job->plan, &reason) !=
         ATTN_OK) {
-        if (reason.status == ATTN_ERR_CONFIG)
-            return attn_config_fail(config, "parallel", error, reason.status, "%s", reason.message);
         *error = reason;
+        if (reason.status == ATTN_ERR_CONFIG)
+            attn_fail(error, reason.status, "%s: %s", config->file, reason.message);
         return error->status;
     }
     attn_plan_get_info(job->plan, &job->info);

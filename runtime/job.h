@@ -32,6 +32,11 @@ typedef struct attn_job {
 /* Rank 0 reads the config and broadcasts its text; all parse it. */
 attn_status attn_job_configure(attn_job *job, const attn_cmdline *cmdline, attn_error *error);
 
+/* The mesh that the config asks for on that many ranks; after the inputs are known. Not
+ * collective, but the same on all ranks. */
+attn_status attn_job_choose_mesh(const attn_job *job, int64_t ranks, int64_t *members,
+                                 int64_t *shards, attn_error *error);
+
 /* Looks at the inputs and plans on `job->comm`; `callbacks` are the progress fields
  * of the plan's options. */
 attn_status attn_job_plan(attn_job *job, const attn_options *callbacks, attn_error *error);

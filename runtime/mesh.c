@@ -42,15 +42,15 @@ attn_status attn_mesh_choose(const attn_problem *problem, int64_t ranks, int64_t
     }
     if (*members != ATTN_PLAN_AUTO && *shards != ATTN_PLAN_AUTO)
         return attn_fail(error, ATTN_ERR_CONFIG,
-                         "%" PRId64 " head groups × %" PRId64 " sequence shards need %" PRId64
-                         " ranks, but there are %" PRId64 "; start mpirun -n %" PRId64
-                         ", or leave one of them auto",
-                         *members, *shards, *members * *shards, ranks, *members * *shards);
+                         "a mesh of %" PRId64 " x %" PRId64 " needs %" PRId64
+                         " ranks, but there %s %" PRId64 "; start mpirun -n %" PRId64
+                         ", or leave one of the two auto",
+                         *members, *shards, *members * *shards, ranks == 1 ? "is" : "are", ranks,
+                         *members * *shards);
     return attn_fail(error, ATTN_ERR_CONFIG,
-                     "%" PRId64 " %s do not divide the %" PRId64
-                     " ranks; choose a divisor of %" PRId64 ", or auto",
-                     *members != ATTN_PLAN_AUTO ? *members : *shards,
-                     *members != ATTN_PLAN_AUTO ? "head groups" : "sequence shards", ranks, ranks);
+                     "%" PRId64 " does not divide the number of ranks, which is %" PRId64
+                     "; choose a divisor of it, or auto",
+                     *members != ATTN_PLAN_AUTO ? *members : *shards, ranks);
 }
 
 /* The lowest rank of `comm` on this node: equal on a node, different between nodes. */

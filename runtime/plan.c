@@ -214,9 +214,9 @@ static attn_status check_memory(const attn_plan *plan, double fraction, attn_err
     ATTN_MPI(MPI_Allreduce(&available, &node_available, 1, MPI_DOUBLE, MPI_MIN, plan->mesh.node));
     if (node_available < 0 || node_total <= fraction * node_available) return attn_ok(error);
     return attn_fail(error, ATTN_ERR_MEMORY,
-                     "the plan needs %.2f GiB on a node (%d ranks), but only %.2f GiB are "
+                     "the plan needs %.2f GiB on a node (%d rank%s), but only %.2f GiB are "
                      "available there; use more nodes, a shorter sequence or fewer heads",
-                     node_total / 0x1p30, ranks, node_available / 0x1p30);
+                     node_total / 0x1p30, ranks, ranks == 1 ? "" : "s", node_available / 0x1p30);
 }
 
 /* Plans after the mesh is there. Each stage is agreed on before the next one, so

@@ -271,7 +271,8 @@ static void a_wrong_command_line_is_refused(void) {
     static const bad_request requests[] = {
         {"no command", .command = {NULL}, .message = {"no command; see attnspan --help"}},
         {"an unknown command", .command = {"rum", "in/layer.yaml"},
-         .message = {"unknown command \"rum\"; the command is run, check or info"}, .on_ranks = 1},
+         .message = {"unknown command \"rum\"; the command is run, check, bench or info"},
+         .on_ranks = 1},
         {"an unknown option", .command = {"run", "in/layer.yaml", "--ouput-dir", "out"},
          .message = {"unknown option \"--ouput-dir\"; the options are --set, --output-dir"}},
         {"no config", .command = {"run"}, .message = {"run: no config; write attnspan run CONFIG"}},
@@ -380,13 +381,14 @@ static void a_contradiction_is_refused(void) {
          .message = {"output.y: would overwrite the file of input.x; must be a file of its own"}},
         {"a mesh of other ranks", .config = "synthetic.yaml",
          .sets = {"parallel={heads: 2, sequence: 2}"},
-         .message = {"--set: parallel: 2 head groups × 2 sequence shards need 4 ranks, but there "
-                     "are ",
-                     "; start mpirun -n 4, or leave one of them auto"},
+         .message = {"--set: parallel.heads: a mesh of 2 x 2 needs 4 ranks, but there ",
+                     "; start mpirun -n 4, or leave one of the two auto"},
          .on_ranks = 1},
         {"head groups that do not divide the ranks", .config = "synthetic.yaml",
          .sets = {"parallel.heads=2"},
-         .message = {"2 head groups do not divide the ", "; choose a divisor of "}, .on_ranks = 1},
+         .message = {"--set: parallel.heads: 2 does not divide the number of ranks, which is ",
+                     "; choose a divisor of it, or auto"},
+         .on_ranks = 1},
     };
 
     MAKE_ALL(requests);

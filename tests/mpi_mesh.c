@@ -86,9 +86,10 @@ static void test_what_is_stated_is_kept_or_refused(void) {
     check_stated(3, 4, ATTN_OK, "");
     check_stated(3, ATTN_PLAN_AUTO, ATTN_OK, "");
     check_stated(ATTN_PLAN_AUTO, 6, ATTN_OK, "");
-    check_stated(3, 5, ATTN_ERR_CONFIG, "need 15 ranks, but there are 12");
-    check_stated(5, ATTN_PLAN_AUTO, ATTN_ERR_CONFIG, "5 head groups do not divide the 12 ranks");
-    check_stated(ATTN_PLAN_AUTO, 7, ATTN_ERR_CONFIG, "7 sequence shards do not divide");
+    check_stated(3, 5, ATTN_ERR_CONFIG, "needs 15 ranks, but there are 12");
+    check_stated(5, ATTN_PLAN_AUTO, ATTN_ERR_CONFIG,
+                 "5 does not divide the number of ranks, which is 12");
+    check_stated(ATTN_PLAN_AUTO, 7, ATTN_ERR_CONFIG, "7 does not divide");
 }
 
 int main(int argc, char **argv) {
