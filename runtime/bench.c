@@ -38,13 +38,6 @@ static int point_cmdline_create(const attn_cmdline *base, const attn_sweep *swee
     return 1;
 }
 
-static void execute(attn_job *job) {
-    if (job->inputs.form == ATTN_INPUT_LAYER)
-        attn_execute_layer(job->plan, &job->weights.weights, job->x, job->y, job->lse);
-    else
-        attn_execute(job->plan, job->q, job->k, job->v, job->y, job->lse);
-}
-
 /* GFLOP/s of all ranks together. */
 static double peak_of_all(const attn_job *job, const attn_kernel *kernel) {
     double mine = attn_measure_peak(kernel, job->info.threads), all;
@@ -73,11 +66,11 @@ static attn_sample_times take_sample(attn_job *job) {
     attn_sample_times sample;
     double start;
 
-    for (int64_t i = 0; i < job->config.bench.warmup; i++) execute(job);
+    for (int64_t i = 0; i < job->config.bench.warmup; i++) attn_job_execute(job);
     sample.peak_gflops = peak_of_all(job, kernel);
     ATTN_MPI(MPI_Barrier(job->comm));
     start = MPI_Wtime();
-    execute(job);
+    attn_job_execute(job);
     sample.total_sec = slowest(job, MPI_Wtime() - start);
     sample.attend_sec = slowest(job, attn_plan_stats(job->plan).attend_sec);
     sample.peak_gflops = (sample.peak_gflops + peak_of_all(job, kernel)) / 2;
@@ -88,29 +81,25 @@ static attn_sample_times take_sample(attn_job *job) {
 /* One sample of one point. What is wrong with the point goes to point->refused. */
 static void run_point(MPI_Comm comm, const attn_cmdline *cmdline, const attn_sweep *sweep,
                       int64_t number, attn_point *point) {
-    attn_job *job = calloc(1, sizeof *job);
     point_cmdline *of_point = calloc(1, sizeof *of_point);
     attn_options none = {0};
     attn_error *error = &point->refused;
+    attn_job *job = NULL;
 
     attn_ok(error);
-    if (job == NULL || of_point == NULL || !point_cmdline_create(cmdline, sweep, number, of_point))
+    if (of_point == NULL || !point_cmdline_create(cmdline, sweep, number, of_point))
         attn_fail(error, ATTN_ERR_MEMORY, "out of memory");
-    if (attn_agree(comm, "point", error) == ATTN_OK) {
-        job->comm = comm;
-        ATTN_MPI(MPI_Comm_rank(comm, &job->rank));
-        ATTN_MPI(MPI_Comm_size(comm, &job->ranks));
-        if (attn_job_configure(job, &of_point->cmdline, error) == ATTN_OK &&
-            attn_job_plan(job, &none, error) == ATTN_OK && attn_job_load(job, error) == ATTN_OK) {
-            point->info = job->info;
-            point->flops = job->info.flops;
-            point->samples[point->count++] = take_sample(job);
-        }
+    if (attn_agree(comm, "point", error) == ATTN_OK &&
+        attn_job_create(comm, &job, error) == ATTN_OK &&
+        attn_job_configure(job, &of_point->cmdline, error) == ATTN_OK &&
+        attn_job_plan(job, &none, error) == ATTN_OK && attn_job_load(job, error) == ATTN_OK) {
+        point->info = job->info;
+        point->flops = job->info.flops;
+        point->samples[point->count++] = take_sample(job);
     }
-    if (job != NULL) attn_job_destroy(job);
+    attn_job_destroy(job);
     if (of_point != NULL) free(of_point->cmdline.sets);
     free(of_point);
-    free(job);
 }
 
 /* Another order of the points for each repeat, the same on all ranks (Fisher–Yates). The

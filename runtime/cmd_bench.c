@@ -112,27 +112,21 @@ static attn_status write_json(MPI_Comm comm, const attn_bench *bench, attn_error
 }
 
 attn_status attn_cmd_bench(MPI_Comm comm, const attn_cmdline *cmdline, attn_error *error) {
-    attn_job *base = calloc(1, sizeof *base); /* for its config */
     attn_bench bench = {0};
+    attn_job *base; /* for its config */
 
-    attn_ok(error);
-    if (base == NULL) attn_fail(error, ATTN_ERR_MEMORY, "out of memory");
-    if (attn_agree(comm, "job", error) != ATTN_OK) goto cleanup;
-    base->comm = comm;
-    ATTN_MPI(MPI_Comm_rank(comm, &base->rank));
-    if (attn_job_configure(base, cmdline, error) != ATTN_OK) goto cleanup;
-    if (base->rank == 0) print_header(&base->config);
-    if (attn_bench_run(comm, cmdline, &base->config, print_point, &bench, error) != ATTN_OK)
-        goto cleanup;
-    if (base->rank == 0 && base->config.output.report[0] != '\0') {
-        if (write_json(comm, &bench, error) == ATTN_OK)
-            printf("\nwrote %s\n", base->config.output.report);
+    if (attn_job_create(comm, &base, error) != ATTN_OK) return error->status;
+    if (attn_job_configure(base, cmdline, error) == ATTN_OK) {
+        if (base->rank == 0) print_header(&base->config);
+        attn_bench_run(comm, cmdline, &base->config, print_point, &bench, error);
     }
-    attn_agree(comm, "report", error);
-
-cleanup:
+    if (error->status == ATTN_OK) {
+        if (base->rank == 0 && base->config.output.report[0] != '\0' &&
+            write_json(comm, &bench, error) == ATTN_OK)
+            printf("\nwrote %s\n", base->config.output.report);
+        attn_agree(comm, "report", error);
+    }
     attn_bench_free(&bench);
-    if (base != NULL) attn_job_destroy(base);
-    free(base);
+    attn_job_destroy(base);
     return error->status;
 }

@@ -80,35 +80,28 @@ static attn_status check_plan(attn_job *job, int64_t *members, int64_t *shards, 
     return attn_ok(error);
 }
 
+static void print_fine(const attn_job *job, int64_t members, int64_t shards) {
+    const attn_problem *problem = &job->inputs.problem;
+    printf("%s: fine for mpirun -n %" PRId64 " (%" PRId64 " head group%s x %" PRId64
+           " sequence shard%s)\n"
+           "N %" PRId64 ", N_kv %" PRId64 ", B %" PRId64 ", H %" PRId64 ", H_kv %" PRId64
+           ", d_k %d, d_v %d, d_model %" PRId64 "; all inputs are finite\n",
+           job->config.file, members * shards, members, members == 1 ? "" : "s", shards,
+           shards == 1 ? "" : "s", problem->length, problem->kv_length, problem->batch,
+           problem->heads, problem->kv_heads, problem->key_dim, problem->value_dim,
+           problem->model_dim);
+}
+
 attn_status attn_cmd_check(MPI_Comm comm, const attn_cmdline *cmdline, attn_error *error) {
-    attn_job *job = calloc(1, sizeof *job);
+    attn_job *job;
     int64_t members, shards;
 
-    attn_ok(error);
-    if (job == NULL) attn_fail(error, ATTN_ERR_MEMORY, "out of memory");
-    if (attn_agree(comm, "job", error) != ATTN_OK) goto cleanup;
-    job->comm = comm;
-    ATTN_MPI(MPI_Comm_rank(comm, &job->rank));
-    ATTN_MPI(MPI_Comm_size(comm, &job->ranks));
-    if (attn_job_configure(job, cmdline, error) != ATTN_OK ||
-        check_plan(job, &members, &shards, error) != ATTN_OK ||
-        scan_inputs(comm, &job->inputs, error) != ATTN_OK ||
-        attn_job_begin_outputs(job, error) != ATTN_OK)
-        goto cleanup;
-    if (job->rank == 0) {
-        const attn_problem *problem = &job->inputs.problem;
-        printf("%s: fine for mpirun -n %" PRId64 " (%" PRId64 " head group%s x %" PRId64
-               " sequence shard%s)\n"
-               "N %" PRId64 ", N_kv %" PRId64 ", B %" PRId64 ", H %" PRId64 ", H_kv %" PRId64
-               ", d_k %d, d_v %d, d_model %" PRId64 "; all inputs are finite\n",
-               job->config.file, members * shards, members, members == 1 ? "" : "s", shards,
-               shards == 1 ? "" : "s", problem->length, problem->kv_length, problem->batch,
-               problem->heads, problem->kv_heads, problem->key_dim, problem->value_dim,
-               problem->model_dim);
-    }
-
-cleanup:
-    if (job != NULL) attn_job_destroy(job);
-    free(job);
+    if (attn_job_create(comm, &job, error) != ATTN_OK) return error->status;
+    if (attn_job_configure(job, cmdline, error) == ATTN_OK &&
+        check_plan(job, &members, &shards, error) == ATTN_OK &&
+        scan_inputs(comm, &job->inputs, error) == ATTN_OK &&
+        attn_job_begin_outputs(job, error) == ATTN_OK && job->rank == 0)
+        print_fine(job, members, shards);
+    attn_job_destroy(job);
     return error->status;
 }

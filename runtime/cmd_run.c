@@ -18,13 +18,6 @@ static double lap(double *clock) {
     return *clock - before;
 }
 
-static void execute(attn_job *job) {
-    if (job->inputs.form == ATTN_INPUT_LAYER)
-        attn_execute_layer(job->plan, &job->weights.weights, job->x, job->y, job->lse);
-    else
-        attn_execute(job->plan, job->q, job->k, job->v, job->y, job->lse);
-}
-
 /* Loads, computes, verifies and writes; fills in this rank's seconds. Verification
  * is not part of any phase, nor of the total. */
 static attn_status compute(attn_job *job, double seconds[ATTN_PHASES],
@@ -35,7 +28,7 @@ static attn_status compute(attn_job *job, double seconds[ATTN_PHASES],
 
     if (attn_job_load(job, error) != ATTN_OK) return error->status;
     seconds[ATTN_PHASE_load] = lap(&clock);
-    execute(job);
+    attn_job_execute(job);
     execution_sec = lap(&clock);
     attn_progress_end(progress);
     stats = attn_plan_stats(job->plan);
@@ -83,35 +76,26 @@ static attn_status report(const attn_job *job, const double seconds[ATTN_PHASES]
 }
 
 attn_status attn_cmd_run(MPI_Comm comm, const attn_cmdline *cmdline, attn_error *error) {
-    attn_job *job = calloc(1, sizeof *job);
+    attn_job *job;
     double seconds[ATTN_PHASES] = {0};
     attn_verification verification = {0};
     attn_options callbacks = {0};
     attn_progress progress;
 
-    attn_ok(error);
-    if (job == NULL) attn_fail(error, ATTN_ERR_MEMORY, "out of memory");
-    if (attn_agree(comm, "job", error) != ATTN_OK) goto cleanup;
-    job->comm = comm;
-    ATTN_MPI(MPI_Comm_rank(comm, &job->rank));
-    ATTN_MPI(MPI_Comm_size(comm, &job->ranks));
+    if (attn_job_create(comm, &job, error) != ATTN_OK) return error->status;
     progress = attn_progress_start(job->rank == 0);
     callbacks.on_progress = attn_progress_show;
     callbacks.progress_context = &progress;
-    if (attn_job_configure(job, cmdline, error) != ATTN_OK ||
-        attn_job_plan(job, &callbacks, error) != ATTN_OK ||
-        attn_job_begin_outputs(job, error) != ATTN_OK)
-        goto cleanup;
-    compute(job, seconds, &verification, &progress, error);
+    if (attn_job_configure(job, cmdline, error) == ATTN_OK &&
+        attn_job_plan(job, &callbacks, error) == ATTN_OK &&
+        attn_job_begin_outputs(job, error) == ATTN_OK)
+        compute(job, seconds, &verification, &progress, error);
     if (error->status == ATTN_OK) {
         report(job, seconds, &verification, error);
     } else if (error->status == ATTN_ERR_VERIFY) {
         attn_error reporting;
         if (report(job, seconds, &verification, &reporting) != ATTN_OK) *error = reporting;
     }
-
-cleanup:
-    if (job != NULL) attn_job_destroy(job);
-    free(job);
+    attn_job_destroy(job);
     return error->status;
 }

@@ -19,6 +19,21 @@
 #include "partition.h"
 #include "synthetic.h"
 
+attn_status attn_job_create(MPI_Comm comm, attn_job **job, attn_error *error) {
+    attn_ok(error);
+    *job = calloc(1, sizeof **job);
+    if (*job == NULL) attn_fail(error, ATTN_ERR_MEMORY, "out of memory");
+    if (attn_agree(comm, "job", error) != ATTN_OK) {
+        free(*job);
+        *job = NULL;
+        return error->status;
+    }
+    (*job)->comm = comm;
+    ATTN_MPI(MPI_Comm_rank(comm, &(*job)->rank));
+    ATTN_MPI(MPI_Comm_size(comm, &(*job)->ranks));
+    return ATTN_OK;
+}
+
 /* --- config ----------------------------------------------------------------- */
 
 /* What rank 0 knows and all ranks need to parse the same. */
@@ -309,7 +324,15 @@ attn_status attn_job_check_finite(const attn_job *job, attn_error *error) {
     return attn_agree(job->comm, "compute", error);
 }
 
+void attn_job_execute(attn_job *job) {
+    if (job->inputs.form == ATTN_INPUT_LAYER)
+        attn_execute_layer(job->plan, &job->weights.weights, job->x, job->y, job->lse);
+    else
+        attn_execute(job->plan, job->q, job->k, job->v, job->y, job->lse);
+}
+
 void attn_job_destroy(attn_job *job) {
+    if (job == NULL) return;
     attn_tensor_writer_destroy(job->lse_writer);
     attn_tensor_writer_destroy(job->y_writer);
     free(job->lse);
@@ -320,5 +343,5 @@ void attn_job_destroy(attn_job *job) {
     free(job->x);
     attn_weights_free(&job->weights);
     attn_plan_destroy(job->plan);
-    *job = (attn_job){0};
+    free(job);
 }

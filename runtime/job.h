@@ -29,6 +29,10 @@ typedef struct attn_job {
     attn_tensor_writer *y_writer, *lse_writer; /* owned; NULL without such an output */
 } attn_job;
 
+/* A new job on `comm`, which outlives it. Collective; agreed on at the boundary "job". On
+ * failure *job is NULL. */
+attn_status attn_job_create(MPI_Comm comm, attn_job **job, attn_error *error);
+
 /* Rank 0 reads the config and broadcasts its text; all parse it. */
 attn_status attn_job_configure(attn_job *job, const attn_cmdline *cmdline, attn_error *error);
 
@@ -47,6 +51,9 @@ attn_status attn_job_begin_outputs(attn_job *job, attn_error *error);
 /* Allocates the arrays and fills in own rows, from files or the generator. */
 attn_status attn_job_load(attn_job *job, attn_error *error);
 
+/* Computes y and lse. Nothing here fails. */
+void attn_job_execute(attn_job *job);
+
 /* Own rows of y and lse to their files, which then get their names. */
 attn_status attn_job_write(attn_job *job, attn_error *error);
 
@@ -54,7 +61,7 @@ attn_status attn_job_write(attn_job *job, attn_error *error);
  * inputs. (An lse of −inf belongs to a query that sees no key.) */
 attn_status attn_job_check_finite(const attn_job *job, attn_error *error);
 
-/* Collective; a zeroed job is legal. */
+/* Collective; NULL is legal. */
 void attn_job_destroy(attn_job *job);
 
 #endif

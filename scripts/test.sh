@@ -96,8 +96,10 @@ build() {
     quietly cmake --build "$folder"
 }
 
+# Two tests a core, up to 16: most of them wait for mpirun to start and end.
 run_tests() {
-    ctest --test-dir "$1" --output-on-failure --no-tests=error
+    local jobs=$((2 * $(nproc)))
+    ctest --test-dir "$1" --output-on-failure --no-tests=error -j $((jobs < 16 ? jobs : 16))
 }
 
 # --- checks ------------------------------------------------------------------

@@ -20,32 +20,28 @@ static const char qkv_config[] =
     "input: {synthetic: {seed: 9, tensors: qkv}}\n"
     "verify: {rows: 90, tolerance: 1.0e-5}\n";
 
-/* Loads and computes the config; all ranks return the same. */
-static attn_status compute(const char *text, attn_job *job) {
+/* Loads and computes the config; NULL on all ranks when that fails. */
+static attn_job *compute(const char *text) {
     char folder[ATTN_SCRATCH_BYTES] = "", path[ATTN_SCRATCH_BYTES + 16] = "";
     attn_cmdline cmdline = {.config = path};
     attn_options none = {0};
     attn_error error;
+    attn_job *job;
 
-    memset(job, 0, sizeof *job);
-    job->comm = MPI_COMM_WORLD;
-    MPI_Comm_rank(job->comm, &job->rank);
-    MPI_Comm_size(job->comm, &job->ranks);
+    if (attn_job_create(MPI_COMM_WORLD, &job, &error) != ATTN_OK) return NULL;
     if (job->rank == 0) {
         attn_scratch_create(folder);
         snprintf(path, sizeof path, "%s/c.yaml", folder);
         attn_scratch_write(path, text, strlen(text));
     }
     if (attn_job_configure(job, &cmdline, &error) == ATTN_OK &&
-        attn_job_plan(job, &none, &error) == ATTN_OK && attn_job_load(job, &error) == ATTN_OK) {
-        if (job->inputs.form == ATTN_INPUT_LAYER)
-            attn_execute_layer(job->plan, &job->weights.weights, job->x, job->y, job->lse);
-        else
-            attn_execute(job->plan, job->q, job->k, job->v, job->y, job->lse);
-    }
+        attn_job_plan(job, &none, &error) == ATTN_OK && attn_job_load(job, &error) == ATTN_OK)
+        attn_job_execute(job);
     CU_ASSERT_STRING_EQUAL(error.message, "");
     if (job->rank == 0) attn_scratch_remove(folder);
-    return error.status;
+    if (error.status == ATTN_OK) return job;
+    attn_job_destroy(job);
+    return NULL;
 }
 
 /* Elements of y on this rank. */
@@ -59,62 +55,64 @@ static void test_a_right_result_passes(void) {
     static const char *const configs[] = {layer_config, qkv_config};
 
     for (int i = 0; i < 2; i++) {
-        attn_job job;
+        attn_job *job = compute(configs[i]);
         attn_verification result;
         attn_error error;
 
-        if (compute(configs[i], &job) == ATTN_OK) {
-            CU_ASSERT_EQUAL(attn_verify(&job, &result, &error), ATTN_OK);
+        CU_ASSERT_PTR_NOT_NULL(job);
+        if (job != NULL) {
+            CU_ASSERT_EQUAL(attn_verify(job, &result, &error), ATTN_OK);
             CU_ASSERT(result.passed);
             CU_ASSERT(result.max_error_over_rms > 0 && result.max_error_over_rms < 1e-5);
             CU_ASSERT(result.rms_error_over_rms <= result.max_error_over_rms);
         }
-        attn_job_destroy(&job);
+        attn_job_destroy(job);
     }
 }
 
 /* Spoils one element on one rank, each rank in turn; all ranks must hear of it. */
 static void test_one_wrong_element_on_any_rank_fails(void) {
-    attn_job job;
+    attn_job *job = compute(layer_config);
     attn_verification result;
     attn_error error;
 
-    if (compute(layer_config, &job) == ATTN_OK)
-        for (int spoiler = 0; spoiler < job.ranks; spoiler++) {
-            int64_t elems = own_elems(&job);
-            int spoils = job.rank == spoiler && elems > 0, spoiled;
-            float before = elems > 0 ? job.y[elems / 2] : 0;
+    CU_ASSERT_PTR_NOT_NULL(job);
+    if (job != NULL)
+        for (int spoiler = 0; spoiler < job->ranks; spoiler++) {
+            int64_t elems = own_elems(job);
+            int spoils = job->rank == spoiler && elems > 0, spoiled;
+            float before = elems > 0 ? job->y[elems / 2] : 0;
 
             MPI_Allreduce(&spoils, &spoiled, 1, MPI_INT, MPI_MAX, MPI_COMM_WORLD);
-            if (spoils) job.y[elems / 2] += 1e-3f;
-            CU_ASSERT_EQUAL(attn_verify(&job, &result, &error),
-                            spoiled ? ATTN_ERR_VERIFY : ATTN_OK);
+            if (spoils) job->y[elems / 2] += 1e-3f;
+            CU_ASSERT_EQUAL(attn_verify(job, &result, &error), spoiled ? ATTN_ERR_VERIFY : ATTN_OK);
             CU_ASSERT_EQUAL(result.passed, !spoiled);
-            if (spoils) job.y[elems / 2] = before;
+            if (spoils) job->y[elems / 2] = before;
         }
-    attn_job_destroy(&job);
+    attn_job_destroy(job);
 }
 
 static void test_nan_and_wrong_lse_fail(void) {
-    attn_job job;
+    attn_job *job = compute(qkv_config);
     attn_verification result;
     attn_error error;
     float before;
 
-    if (compute(qkv_config, &job) == ATTN_OK) {
-        int holds = job.rank == 0; /* rank 0 of this mesh always holds rows */
-        CU_ASSERT(!holds || own_elems(&job) > 0);
-        before = holds ? job.y[0] : 0;
-        if (holds) job.y[0] = NAN;
-        CU_ASSERT_EQUAL(attn_verify(&job, &result, &error), ATTN_ERR_VERIFY);
-        if (holds) job.y[0] = before;
-        before = holds ? job.lse[0] : 0;
-        if (holds) job.lse[0] = 7;
-        CU_ASSERT_EQUAL(attn_verify(&job, &result, &error), ATTN_ERR_VERIFY);
-        if (holds) job.lse[0] = before;
-        CU_ASSERT_EQUAL(attn_verify(&job, &result, &error), ATTN_OK);
+    CU_ASSERT_PTR_NOT_NULL(job);
+    if (job != NULL) {
+        int holds = job->rank == 0; /* rank 0 of this mesh always holds rows */
+        CU_ASSERT(!holds || own_elems(job) > 0);
+        before = holds ? job->y[0] : 0;
+        if (holds) job->y[0] = NAN;
+        CU_ASSERT_EQUAL(attn_verify(job, &result, &error), ATTN_ERR_VERIFY);
+        if (holds) job->y[0] = before;
+        before = holds ? job->lse[0] : 0;
+        if (holds) job->lse[0] = 7;
+        CU_ASSERT_EQUAL(attn_verify(job, &result, &error), ATTN_ERR_VERIFY);
+        if (holds) job->lse[0] = before;
+        CU_ASSERT_EQUAL(attn_verify(job, &result, &error), ATTN_OK);
     }
-    attn_job_destroy(&job);
+    attn_job_destroy(job);
 }
 
 int main(int argc, char **argv) {
