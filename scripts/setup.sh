@@ -146,7 +146,7 @@ if ((${#missing[@]} > 0)); then
     fi
     log=$(mktemp)
     trap 'rm -f "$log"' EXIT
-    echo "setup: installing ${missing[*]}"
+    echo "setup: installing ${missing[*]}" | fold -s -w 96
     if ! install_missing; then
         cat "$log" >&2
         echo "setup: installing failed (the log is above); as root, try: apt-get install ${missing[*]}" >&2
