@@ -237,7 +237,8 @@ static void find_queries(worker *self, const attn_tile *tile) {
     if (tile->stack->heads == 1) return;
     for (int32_t row = 0; row < tile->kernel_rows; row++)
         memcpy(self->stacked_query + (int64_t)row * key_dim,
-               first + row % tile->rows * attend->query_row_elems + row / tile->rows * key_dim,
+               first + row % tile->rows * attend->query_row_elems +
+                   (int64_t)(row / tile->rows) * key_dim,
                (size_t)key_dim * sizeof(float));
     self->tile_query = self->stacked_query;
     self->tile_query_stride = key_dim;

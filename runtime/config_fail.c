@@ -63,7 +63,10 @@ attn_config_shown attn_config_show(const char *text, size_t bytes) {
     while (is_long && kept > 0 && ((unsigned char)text[kept] & 0xC0) == 0x80) kept--;
     for (size_t i = 0; i < kept; i++) {
         const unsigned char byte = (unsigned char)text[i];
-        shown.text[i] = byte < 0x20 || byte == 0x7F ? '?' : text[i];
+        if (byte < 0x20 || byte == 0x7F)
+            shown.text[i] = '?';
+        else
+            shown.text[i] = text[i];
     }
     snprintf(shown.text + kept, sizeof shown.text - kept, "%s", is_long ? "..." : "");
     return shown;

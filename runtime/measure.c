@@ -3,6 +3,7 @@
 #include <cblas.h>
 #include <math.h>
 #include <omp.h>
+#include <stddef.h>
 #include <stdlib.h>
 
 #include "memory.h"
@@ -31,11 +32,11 @@ static double best_rate(int threads, double units_per_thread, void (*work)(float
     return best;
 }
 
-enum { GEMM_SIZE = 768, GEMM_ELEMS = 3 * GEMM_SIZE * GEMM_SIZE };
+enum { GEMM_SIZE = 768, GEMM_MATRIX = GEMM_SIZE * GEMM_SIZE, GEMM_ELEMS = 3 * GEMM_MATRIX };
 
 static void run_gemm(float *data) {
-    const float *a = data, *b = data + GEMM_SIZE * GEMM_SIZE;
-    float *c = data + 2 * GEMM_SIZE * GEMM_SIZE;
+    const float *a = data, *b = data + GEMM_MATRIX;
+    float *c = data + (ptrdiff_t)2 * GEMM_MATRIX;
 
     cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasTrans, GEMM_SIZE, GEMM_SIZE, GEMM_SIZE, 1.0f, a,
                 GEMM_SIZE, b, GEMM_SIZE, 0.0f, c, GEMM_SIZE);
@@ -43,6 +44,7 @@ static void run_gemm(float *data) {
 
 /* A thread's arrays for the kernel: queries, packed keys, values, partial, scratch. */
 enum { KERNEL_KEYS = 512, KERNEL_DIM = 64, KERNEL_CALLS = 16 };
+enum { KERNEL_SIDE = KERNEL_KEYS * KERNEL_DIM }; /* elements of keys, and of values */
 
 static const attn_kernel *measured; /* borrowed while attn_measure runs */
 
@@ -55,14 +57,14 @@ static int64_t kernel_elems(const attn_kernel *kernel) {
 
 static void run_kernel(float *data) {
     float *keys = data;
-    float *values = keys + KERNEL_KEYS * KERNEL_DIM;
-    float *scratch = values + KERNEL_KEYS * KERNEL_DIM; /* 64-byte aligned so far */
+    float *values = keys + KERNEL_SIDE;
+    float *scratch = values + KERNEL_SIDE; /* 64-byte aligned so far */
     float *query = scratch + (measured->scratch_bytes(KERNEL_DIM, KERNEL_DIM) / 64 + 1) * 16;
     attn_partial partial;
     attn_block_args args = {0};
 
-    partial.out = query + measured->query_rows * KERNEL_DIM;
-    partial.max = partial.out + measured->query_rows * KERNEL_DIM;
+    partial.out = query + (ptrdiff_t)measured->query_rows * KERNEL_DIM;
+    partial.max = partial.out + (ptrdiff_t)measured->query_rows * KERNEL_DIM;
     partial.sum = partial.max + measured->query_rows;
     args.query = query;
     args.query_stride = args.key_dim = args.value_dim = KERNEL_DIM;

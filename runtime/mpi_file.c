@@ -56,9 +56,9 @@ attn_status attn_mpi_file_read(const attn_mpi_file *file, int64_t offset, int64_
 
     for (int64_t done = 0; done < bytes; done += got) {
         MPI_Status status;
-        int code =
-            MPI_File_read_at(file->handle, (MPI_Offset)(offset + done), (char *)buffer + done,
-                             next_piece(file, bytes - done), MPI_BYTE, &status);
+        int code = MPI_File_read_at(file->handle, (MPI_Offset)offset + (MPI_Offset)done,
+                                    (char *)buffer + done, next_piece(file, bytes - done), MPI_BYTE,
+                                    &status);
         if (code != MPI_SUCCESS) return fail_mpi(file, "read it", code, error);
         ATTN_MPI(MPI_Get_count(&status, MPI_BYTE, &got));
         if (got == MPI_UNDEFINED || got <= 0)
@@ -76,9 +76,9 @@ attn_status attn_mpi_file_write(const attn_mpi_file *file, int64_t offset, int64
 
     for (int64_t done = 0; done < bytes; done += put) {
         MPI_Status status;
-        int code =
-            MPI_File_write_at(file->handle, (MPI_Offset)(offset + done), (const char *)data + done,
-                              next_piece(file, bytes - done), MPI_BYTE, &status);
+        int code = MPI_File_write_at(file->handle, (MPI_Offset)offset + (MPI_Offset)done,
+                                     (const char *)data + done, next_piece(file, bytes - done),
+                                     MPI_BYTE, &status);
         if (code != MPI_SUCCESS) return fail_mpi(file, "write it", code, error);
         ATTN_MPI(MPI_Get_count(&status, MPI_BYTE, &put));
         if (put == MPI_UNDEFINED || put <= 0)

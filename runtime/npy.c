@@ -55,9 +55,13 @@ static int take(npy_parser *parser, const char *word) {
 
 /* A quoted string into `text`. Keys and dtypes are short and need no escapes. */
 static attn_status take_string(npy_parser *parser, char text[DESCR_BYTES]) {
-    char quote = take(parser, "'") ? '\'' : take(parser, "\"") ? '"' : '\0';
+    char quote = '\0';
     size_t bytes = 0;
 
+    if (take(parser, "'"))
+        quote = '\'';
+    else if (take(parser, "\""))
+        quote = '"';
     if (quote == '\0') return expected(parser, "a quoted string");
     for (; parser->at < parser->end && *parser->at != quote; parser->at++) {
         if (*parser->at < ' ' || *parser->at > '~' || *parser->at == '\\')
@@ -313,8 +317,7 @@ size_t attn_npy_header(int32_t dims, const int64_t *shape, char *header) {
         if (i + 1 < dims || dims == 1) text[used++] = ',';
         if (i + 1 < dims) text[used++] = ' ';
     }
-    memcpy(text + used, "), }", 4);
-    used += 4;
+    used += (size_t)snprintf(text + used, sizeof text - used, "), }");
     /* NumPy leaves room to let the first extent grow in place, and a whole 64 bytes
      * more when nothing is missing. */
     if (dims > 0) used += GROWTH_DIGITS - (size_t)snprintf(NULL, 0, "%" PRId64, shape[0]);

@@ -23,42 +23,47 @@ static int load_topology(hwloc_topology_t *topology) {
     return 0;
 }
 
-/* The cores that this process may run on, and the lowest processing unit among
- * them, which tells bindings apart. */
-static void bound_cores(int *cores, int *lowest_unit) {
+/* Where a process may run. */
+typedef struct binding {
+    int cores;
+    int lowest_unit; /* processing unit: tells bindings apart */
+} binding;
+
+/* Of this process: one core when nothing is known. */
+static binding own_binding(void) {
     hwloc_topology_t topology;
     hwloc_bitmap_t bound = hwloc_bitmap_alloc();
+    binding own = {1, 0};
 
-    *cores = 1;
-    *lowest_unit = 0;
     if (bound != NULL && load_topology(&topology)) {
         if (hwloc_get_cpubind(topology, bound, HWLOC_CPUBIND_PROCESS) != 0)
             hwloc_bitmap_copy(bound, hwloc_topology_get_allowed_cpuset(topology));
-        *cores = hwloc_get_nbobjs_inside_cpuset_by_type(topology, bound, HWLOC_OBJ_CORE);
+        own.cores = hwloc_get_nbobjs_inside_cpuset_by_type(topology, bound, HWLOC_OBJ_CORE);
         /* A binding narrower than a core holds none whole. */
-        if (*cores < 1) *cores = 1;
-        *lowest_unit = hwloc_bitmap_first(bound);
+        if (own.cores < 1) own.cores = 1;
+        own.lowest_unit = hwloc_bitmap_first(bound);
         hwloc_topology_destroy(topology);
     }
     hwloc_bitmap_free(bound);
+    return own;
 }
 
 int attn_threads_auto(MPI_Comm node) {
-    int mine[2], ranks, sharing = 0;
-    int *all;
+    binding own = own_binding(), *all;
+    int ranks, sharing = 0;
 
     ATTN_MPI(MPI_Comm_size(node, &ranks));
-    bound_cores(&mine[0], &mine[1]);
-    all = attn_alloc((size_t)ranks, sizeof mine);
+    all = attn_alloc((size_t)ranks, sizeof *all);
     if (all == NULL) {
         MPI_Abort(MPI_COMM_WORLD, attn_status_exit(ATTN_ERR_MEMORY));
         return 1;
     }
-    ATTN_MPI(MPI_Allgather(mine, 2, MPI_INT, all, 2, MPI_INT, node));
-    for (int i = 0; i < ranks; i++) sharing += all[2 * i] == mine[0] && all[2 * i + 1] == mine[1];
+    ATTN_MPI(MPI_Allgather(&own, 2, MPI_INT, all, 2, MPI_INT, node));
+    for (int i = 0; i < ranks; i++)
+        sharing += all[i].cores == own.cores && all[i].lowest_unit == own.lowest_unit;
     free(all);
     if (getenv("OMP_NUM_THREADS") != NULL) return omp_get_max_threads();
-    return mine[0] / sharing > 1 ? mine[0] / sharing : 1;
+    return own.cores / sharing > 1 ? own.cores / sharing : 1;
 }
 
 /* The number behind `label` in a file of "label number" lines, −1 if there is none.

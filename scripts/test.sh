@@ -78,13 +78,13 @@ pinned() {
     "$1" --version 2>/dev/null | grep "version $lint_version\." >/dev/null && command -v "$1"
 }
 
-# The project's files of these patterns, as git lists them, or all when this is no repository.
+# The project's files of these patterns, as git lists them, or as they lie there without git.
 files() {
+    local pattern
     if git rev-parse --is-inside-work-tree >/dev/null 2>&1; then
         git ls-files --cached --others --exclude-standard -- "$@"
     else
-        local pattern
-        for pattern in "$@"; do find "${pattern%%/*}" -path "$pattern"; done
+        for pattern in "$@"; do find docs include kernels runtime tests -path "$pattern"; done
     fi
 }
 
@@ -144,12 +144,13 @@ check_format() {
 
 # tidy TOOL OPTION... < FILES: one process a file, because clang-tidy mixes up several.
 tidy() {
-    xargs -P "$(nproc)" -n 1 "$@" -p build-test --quiet >>"$work/log" 2>/dev/null
+    xargs -P "$(nproc)" -n 1 "$@" -p build-clang --quiet >>"$work/log" 2>/dev/null
 }
 
 check_tidy() {
     local tool
     tool=$(pinned clang-tidy) || skip "clang-tidy $lint_version is not installed"
+    [[ -e build-clang/compile_commands.json ]] || skip "it needs the clang build"
     : >"$work/log"
     # In kernels, offsets are products of tile sizes, which are small.
     if ! { files 'runtime/*.c' | tidy "$tool" &&
