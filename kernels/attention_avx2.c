@@ -10,6 +10,7 @@
 
 #include "attnspan/kernels.h"
 #include "cpu.h"
+#include "exp2.h"
 #include "kernels_internal.h"
 
 enum {
@@ -131,6 +132,21 @@ static inline vec vec_lookup_and_shift(const uint32_t *table, vec index, const i
 
     return _mm256_castsi256_ps(_mm256_add_epi32(_mm256_permutevar8x32_epi32(entries, bits),
                                                 _mm256_slli_epi32(bits, shift)));
+}
+
+/* 2^(difference · scale) for differences <= 0, by the table of eighths; 0 for −inf, which
+ * `lowest` replaces; NaN for NaN. */
+static inline __attribute__((always_inline)) vec weights_of(vec difference, vec scale, vec lowest) {
+    const vec round = vec_splat(ATTN_EXP2_T_ROUND);
+    const vec raised = vec_max(lowest, difference);
+    const vec rounded = vec_fma(raised, scale, round);
+    const vec rest = vec_fms(raised, scale, vec_sub(rounded, round));
+    const vec power = vec_lookup_and_shift(attn_exp2_table, rounded, ATTN_EXP2_T_SHIFT);
+    vec slope = vec_splat(ATTN_EXP2_T_C3);
+
+    slope = vec_fma(slope, rest, vec_splat(ATTN_EXP2_T_C2));
+    slope = vec_fma(slope, rest, vec_splat(ATTN_EXP2_T_C1));
+    return vec_fma(vec_mul(rest, slope), power, power);
 }
 
 /* Row counts of groups, largest first. */

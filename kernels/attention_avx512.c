@@ -3,15 +3,15 @@
  * The steps, the cost and the scratch are those of attention_simd.h; this file
  * gives it vectors of 16 floats and the shapes of its register blocks.
  *
- * Registers: 32. Scores of 14 rows × 2 vectors of keys: 28 sums, 2 vectors of
- * keys, 1 element of the queries in all lanes: 31. Weights · values of 7 rows ×
- * 4 vectors of columns: 28 sums, 4 vectors of values where one is read as an
- * operand. Each step of a block reads 16 or 11 vectors for 28 fused multiply-
- * adds, so that one load a cycle is enough. */
+ * Registers: 32. Both blocks are 14 rows × 2 vectors: 28 sums, 2 vectors of keys or columns,
+ * 1 element of the left operand in all lanes: 31. A step reads 16 vectors for 28 fused
+ * multiply-adds. (7 rows × 4 vectors would read 11, but take 33 registers, and what a
+ * compiler then keeps in memory costs a tenth of the rate.) */
 #include <immintrin.h>
 
 #include "attnspan/kernels.h"
 #include "cpu.h"
+#include "exp2.h"
 #include "kernels_internal.h"
 
 enum {
@@ -19,8 +19,8 @@ enum {
     PANEL_VECTORS = 2,  /* vectors of keys in a panel */
     GROUP_ROWS = 14,    /* rows that share a block of scores */
     QUERY_ROWS = 56,    /* whole groups; the keys of a tile are read once for these */
-    COLUMN_VECTORS = 4, /* most vectors of columns of a block of out */
-    WIDE_ROWS = 7       /* most rows of a block of more than PANEL_VECTORS vectors */
+    COLUMN_VECTORS = 2, /* most vectors of columns of a block of out */
+    WIDE_ROWS = 4       /* most rows of a block of more than PANEL_VECTORS vectors */
 };
 
 typedef __m512 vec;
@@ -126,13 +126,20 @@ static inline float vec_sum_of_lanes(vec x) {
     return _mm512_reduce_add_ps(x);
 }
 
-/* table[low 3 bits of index's bits] as bits + (index's bits << shift). */
-static inline vec vec_lookup_and_shift(const uint32_t *table, vec index, const int shift) {
-    const __m512i bits = _mm512_castps_si512(index);
-    const __m512i entries = _mm512_broadcast_i32x8(_mm256_loadu_si256((const __m256i *)table));
+/* 2^(difference · scale) for differences <= 0, by the table of 32nds; 0 for −inf, NaN for NaN.
+ * The scaling of the result saturates by itself: `lowest` is not needed. */
+static inline __attribute__((always_inline)) vec weights_of(vec difference, vec scale, vec lowest) {
+    enum { DOWN = _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC, BITS = ATTN_EXP2_W_BITS << 4 };
+    const vec x = vec_mul(difference, scale);
+    const vec rest = _mm512_reduce_ps(x, BITS | DOWN);
+    const vec floored = _mm512_add_round_ps(x, vec_splat(ATTN_EXP2_W_ROUND), DOWN);
+    const vec power =
+        _mm512_permutex2var_ps(_mm512_loadu_ps(attn_exp2_wide_table), _mm512_castps_si512(floored),
+                               _mm512_loadu_ps(attn_exp2_wide_table + LANES));
+    const vec slope = vec_fma(vec_splat(ATTN_EXP2_W_C2), rest, vec_splat(ATTN_EXP2_W_C1));
 
-    return _mm512_castsi512_ps(_mm512_add_epi32(_mm512_permutexvar_epi32(bits, entries),
-                                                _mm512_slli_epi32(bits, (unsigned)shift)));
+    (void)lowest;
+    return _mm512_scalef_ps(vec_fma(vec_mul(rest, power), slope, power), x);
 }
 
 /* Row counts of groups, largest first. */

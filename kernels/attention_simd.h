@@ -32,13 +32,13 @@
  * Tiles: TILE_BYTES of keys and values, which a second-level cache holds while
  * the groups of the call go by; the weights of a group lie in the first.
  *
- * Cost: 2 (key_dim + value_dim) flops a pair, fused. A vector of weights takes 6
- * more fused operations or products and 9 others, which is the rest of the way
- * to the peak: 128 fused ones make a vector of pairs at 64 dimensions. A tile
- * costs a group some hundred cycles of latency between its steps, so blocks of
- * less than MAX_TILE_KEYS keys lose a few percent. Scratch, in floats: QUERY_ROWS
- * key_dim, rounded up to vectors, + GROUP_ROWS MAX_TILE_KEYS. (Register blocks:
- * Goto & van de Geijn 2008.) */
+ * Cost: 2 (key_dim + value_dim) flops a pair, fused. A vector of weights takes about 10
+ * more operations and one for the maximum, on the same units where vectors are as wide as
+ * they: at 64 dimensions 128 fused ones make a vector of pairs, so 0.92 of the peak is
+ * what can be reached. A tile costs a group some hundred cycles of latency between its
+ * steps, so blocks of less than MAX_TILE_KEYS keys lose a few percent. Scratch, in floats:
+ * QUERY_ROWS key_dim, rounded up to vectors, + GROUP_ROWS MAX_TILE_KEYS. (Register blocks: Goto &
+ * van de Geijn 2008.) */
 #ifndef ATTN_KERNELS_ATTENTION_SIMD_H
 #define ATTN_KERNELS_ATTENTION_SIMD_H
 
@@ -66,7 +66,7 @@ enum {
     PANEL = PANEL_VECTORS * LANES, /* keys */
     MAX_TILE_KEYS = 256,           /* a multiple of every panel, as is MIN_TILE_KEYS */
     MIN_TILE_KEYS = 64,
-    TILE_BYTES = 256 * 1024,
+    TILE_BYTES = 512 * 1024,
     LINE_ELEMS = 16,                         /* floats of a cache line */
     PREFETCH_STEPS = 16,                     /* of the micro-kernel: some hundred cycles */
     MAX_VECTORS = 4,                         /* of a register block */
@@ -148,27 +148,13 @@ static void pack_keys(const float *keys, ptrdiff_t key_stride, int64_t key_count
 /* ---- the exponential ------------------------------------------------------ */
 
 /* The difference below which every weight is 0. A scale so small that no finite
- * difference is: see weights_of. */
+ * difference is: see any_weights_of. */
 static float lowest_difference(float exponent_scale) {
     return exponent_scale < 0x1p-120f ? -FLT_MAX : ATTN_EXP2_FLOOR / exponent_scale;
 }
 
-/* 2^(difference · scale) for differences <= 0; exactly 0 for −inf, NaN for NaN. */
-ALWAYS_INLINE vec weights_of(vec difference, vec scale, vec lowest) {
-    const vec round = vec_splat(ATTN_EXP2_T_ROUND);
-    const vec raised = vec_max(lowest, difference);
-    const vec rounded = vec_fma(raised, scale, round);
-    const vec rest = vec_fms(raised, scale, vec_sub(rounded, round));
-    const vec power = vec_lookup_and_shift(attn_exp2_table, rounded, ATTN_EXP2_T_SHIFT);
-    vec slope = vec_splat(ATTN_EXP2_T_C3);
-
-    slope = vec_fma(slope, rest, vec_splat(ATTN_EXP2_T_C2));
-    slope = vec_fma(slope, rest, vec_splat(ATTN_EXP2_T_C1));
-    return vec_fma(vec_mul(rest, slope), power, power);
-}
-
-/* The same where the lowest difference may not reach the floor: −inf, which was
- * raised to it, is cleared. */
+/* The level's weights_of(), where it raises differences to `lowest` but that may not reach
+ * the floor: −inf, which was raised to it, is cleared. */
 ALWAYS_INLINE vec any_weights_of(vec difference, vec scale, vec lowest) {
     const vec weights = weights_of(difference, scale, lowest);
 
@@ -243,8 +229,7 @@ ALWAYS_INLINE vec largest_of_rows(const int rows, const vec *from) {
     return folded[0];
 }
 
-/* The scores of one or two panels; `largest` is brought up to date, by row and
- * lane or, in a full group, only by row, which takes fewer stores. */
+/* The scores of one or two panels; `largest` is brought up to date, by row and lane. */
 ALWAYS_INLINE void score_panels(const int rows, const int panels, const call *self,
                                 const row_group *group, const key_tile *tile, const tile_view *view,
                                 int64_t panel, vec *largest) {
@@ -256,7 +241,6 @@ ALWAYS_INLINE void score_panels(const int rows, const int panels, const call *se
     const int masked = key < view->all_first || key + panels * PANEL > view->all_last;
     float *scores = self->weights + panel * PANEL * rows;
     vec sum[GROUP_ROWS][MAX_VECTORS];
-    vec row_largest[GROUP_ROWS];
 
     multiply(rows, vectors, 0, sum, group->query, (ptrdiff_t)rows * LANES, 0, key_dim, right);
     if (masked) {
@@ -271,14 +255,15 @@ ALWAYS_INLINE void score_panels(const int rows, const int panels, const call *se
         }
     }
     UNROLL for (int r = 0; r < rows; r++) {
-        row_largest[r] = rows == GROUP_ROWS ? vec_splat(-INFINITY) : largest[r];
-        UNROLL for (int v = 0; v < vectors; v++) {
-            row_largest[r] = vec_max(sum[r][v], row_largest[r]);
+        vec row_largest = sum[r][0];
+
+        vec_store(scores + r * LANES, sum[r][0]);
+        UNROLL for (int v = 1; v < vectors; v++) {
+            row_largest = vec_max(sum[r][v], row_largest);
             vec_store(scores + (v * rows + r) * LANES, sum[r][v]);
         }
-        if (rows < GROUP_ROWS) largest[r] = row_largest[r];
+        largest[r] = vec_max(row_largest, largest[r]);
     }
-    if (rows == GROUP_ROWS) largest[0] = vec_max(largest_of_rows(rows, row_largest), largest[0]);
 }
 
 /* The scores of the tile; returns their maxima by row. */
@@ -293,7 +278,7 @@ ALWAYS_INLINE vec compute_scores(const int rows, const call *self, const row_gro
     for (; panel + panels <= last; panel += panels)
         score_panels(rows, panels, self, group, tile, view, panel, largest);
     if (panels == 2 && panel < last) score_panels(rows, 1, self, group, tile, view, panel, largest);
-    return rows == GROUP_ROWS ? largest[0] : largest_of_rows(rows, largest);
+    return largest_of_rows(rows, largest);
 }
 
 /* ---- step 2: weights ------------------------------------------------------ */
@@ -389,20 +374,6 @@ ALWAYS_INLINE void add_block(const int rows, const int vectors, const int masked
     }
 }
 
-/* `vectors` vectors of columns of all rows, in as many register blocks as that takes. */
-ALWAYS_INLINE void add_columns(const int rows, const int vectors, const int masked,
-                               const call *self, const key_tile *tile, const int started,
-                               out_block block) {
-    const int part = vectors > PANEL_VECTORS && rows > WIDE_ROWS ? rows / 2 : rows;
-
-    for (int r = 0; r < rows; r += part) {
-        add_block(part, vectors, masked, self, tile, started, &block);
-        block.weights += part * LANES;
-        block.factor += part;
-        block.row += part;
-    }
-}
-
 /* out = out · factor + weights · values for `rows` rows from block.row on. */
 ALWAYS_INLINE void add_values(const int rows, const call *self, const key_tile *tile,
                               const int started, out_block block) {
@@ -418,21 +389,21 @@ ALWAYS_INLINE void add_values(const int rows, const call *self, const key_tile *
         block.tail = mask_lanes(0, left - (vectors - 1) * LANES);
         if (most == 4 && vectors == 4) {
             if (masked)
-                add_columns(rows, 4, 1, self, tile, started, block);
+                add_block(rows, 4, 1, self, tile, started, &block);
             else
-                add_columns(rows, 4, 0, self, tile, started, block);
+                add_block(rows, 4, 0, self, tile, started, &block);
         } else if (most == 4 && vectors == 3) {
             if (masked)
-                add_columns(rows, 3, 1, self, tile, started, block);
+                add_block(rows, 3, 1, self, tile, started, &block);
             else
-                add_columns(rows, 3, 0, self, tile, started, block);
+                add_block(rows, 3, 0, self, tile, started, &block);
         } else if (vectors == 2) {
             if (masked)
-                add_columns(rows, 2, 1, self, tile, started, block);
+                add_block(rows, 2, 1, self, tile, started, &block);
             else
-                add_columns(rows, 2, 0, self, tile, started, block);
+                add_block(rows, 2, 0, self, tile, started, &block);
         } else {
-            add_columns(rows, 1, 1, self, tile, started, block);
+            add_block(rows, 1, 1, self, tile, started, &block);
         }
         block.column += (int32_t)vectors * LANES;
         left -= (int32_t)vectors * LANES;

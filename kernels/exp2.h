@@ -50,6 +50,23 @@
 static const uint32_t attn_exp2_table[8] = {0x3f800000, 0x3f7b95c2, 0x3f7837f0, 0x3f75fed7,
                                             0x3f7504f3, 0x3f75672a, 0x3f7744fd, 0x3f7ac0c7};
 
+/* The same for vectors that look up 32 floats and scale by powers of two: x = n + i/32 + r,
+ * 0 <= r < 1/32, and 2^x = (T + T r (C1 + C2 r)) 2^n with T = 2^(i/32). The polynomial is 1 at
+ * r = 0, so that 2^0 is exactly 1; its largest relative error is 6.6e-8, that of the whole
+ * within 2 ulp. Adding the constant, rounded down, leaves 32 n + i in the low bits. */
+#define ATTN_EXP2_W_BITS  5
+#define ATTN_EXP2_W_C1    0x1.62e11ep-1f
+#define ATTN_EXP2_W_C2    0x1.f0f3e6p-3f
+#define ATTN_EXP2_W_ROUND 0x1.8p18f
+
+static const float attn_exp2_wide_table[32] = {
+    0x1.000000p0f, 0x1.059b0ep0f, 0x1.0b5586p0f, 0x1.11301ep0f, 0x1.172b84p0f, 0x1.1d4874p0f,
+    0x1.2387a6p0f, 0x1.29e9e0p0f, 0x1.306fe0p0f, 0x1.371a74p0f, 0x1.3dea64p0f, 0x1.44e086p0f,
+    0x1.4bfdaep0f, 0x1.5342b6p0f, 0x1.5ab07ep0f, 0x1.6247ecp0f, 0x1.6a09e6p0f, 0x1.71f75ep0f,
+    0x1.7a1148p0f, 0x1.82589ap0f, 0x1.8ace54p0f, 0x1.93737cp0f, 0x1.9c4918p0f, 0x1.a5503cp0f,
+    0x1.ae89fap0f, 0x1.b7f770p0f, 0x1.c199bep0f, 0x1.cb720ep0f, 0x1.d5818ep0f, 0x1.dfc974p0f,
+    0x1.ea4afap0f, 0x1.f50766p0f};
+
 /* 2^x for x <= 127. Without a branch, so that loops over it vectorise: what lies
  * below the lowest x is cleared as bits, not chosen. */
 static inline float attn_exp2(float x) {
