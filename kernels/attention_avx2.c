@@ -1,12 +1,14 @@
 /* attention_avx2.c: attention with AVX2 and FMA.
  *
- * The steps, the cost and the scratch are those of attention_simd.h; this file
- * gives it vectors of 8 floats and the shapes of its register blocks.
+ * On fp32 and on bf16 that is widened. The steps, the cost and the scratch are those of
+ * attention_simd.h; this file gives it vectors of 8 floats and the shapes of its register
+ * blocks.
  *
  * Registers: 16. Both blocks are 6 rows × 2 vectors: 12 sums, 2 vectors of keys
  * or columns, 1 element of the left operand in all lanes: 15. A step reads 8
  * vectors for 12 fused multiply-adds. */
 #include <immintrin.h>
+#include <string.h>
 
 #include "attnspan/kernels.h"
 #include "cpu.h"
@@ -149,9 +151,22 @@ static inline __attribute__((always_inline)) vec weights_of(vec difference, vec 
     return vec_fma(vec_mul(rest, slope), power, power);
 }
 
+/* `count` bf16 as floats, zeros behind them. */
+static inline vec vec_widen(const uint16_t *from, int64_t count) {
+    uint16_t halves[LANES] = {0};
+
+    if (count < LANES)
+        memcpy(halves, from, (size_t)count * sizeof *halves);
+    else
+        memcpy(halves, from, sizeof halves);
+    return _mm256_castsi256_ps(_mm256_slli_epi32(
+        _mm256_cvtepu16_epi32(_mm_loadu_si128((const __m128i *)(const void *)halves)), 16));
+}
+
 /* Row counts of groups, largest first. */
 #define FOR_EACH_GROUP_ROWS(DO) DO(6) DO(4) DO(2) DO(1)
 
+#define DEPTH 1
 #include "attention_simd.h"
 
 static int supported(void) {
@@ -160,13 +175,32 @@ static int supported(void) {
 
 const attn_kernel attn_kernel_avx2 = {
     .name = "avx2",
+    .storage = ATTN_FP32,
     .query_rows = QUERY_ROWS,
     .key_panel = PANEL,
+    .depth = DEPTH,
     .supported = supported,
     .scratch_bytes = scratch_bytes,
     .pack_keys = pack_keys,
+    .pack_values = pack_values,
     .attend = attend,
     .merge = merge,
     .finish = finish,
-    .fma_work = fma_work,
+    .peak_work = peak_work,
+};
+
+const attn_kernel attn_kernel_avx2_bf16 = {
+    .name = "avx2",
+    .storage = ATTN_BF16,
+    .query_rows = QUERY_ROWS,
+    .key_panel = PANEL,
+    .depth = DEPTH,
+    .supported = supported,
+    .scratch_bytes = scratch_bytes_widened,
+    .pack_keys = pack_keys_bf16,
+    .pack_values = pack_values_bf16,
+    .attend = attend_widened,
+    .merge = merge,
+    .finish = finish,
+    .peak_work = peak_work,
 };

@@ -1,150 +1,11 @@
-/* attention_avx512.c: attention with AVX-512 (F, BW, DQ, VL).
- *
- * The steps, the cost and the scratch are those of attention_simd.h; this file
- * gives it vectors of 16 floats and the shapes of its register blocks.
- *
- * Registers: 32. Both blocks are 14 rows × 2 vectors: 28 sums, 2 vectors of keys or columns,
- * 1 element of the left operand in all lanes: 31. A step reads 16 vectors for 28 fused
- * multiply-adds. (7 rows × 4 vectors would read 11, but take 33 registers, and what a
- * compiler then keeps in memory costs a tenth of the rate.) */
-#include <immintrin.h>
-
+/* attention_avx512.c: attention with AVX-512 (F, BW, DQ, VL), on fp32 and on bf16 that is
+ * widened. The steps, the cost and the scratch are those of attention_simd.h. */
 #include "attnspan/kernels.h"
 #include "cpu.h"
-#include "exp2.h"
 #include "kernels_internal.h"
+#include "vectors_avx512.h"
 
-enum {
-    LANES = 16,
-    PANEL_VECTORS = 2,  /* vectors of keys in a panel */
-    GROUP_ROWS = 14,    /* rows that share a block of scores */
-    QUERY_ROWS = 56,    /* whole groups; the keys of a tile are read once for these */
-    COLUMN_VECTORS = 2, /* most vectors of columns of a block of out */
-    WIDE_ROWS = 4       /* most rows of a block of more than PANEL_VECTORS vectors */
-};
-
-typedef __m512 vec;
-typedef __mmask16 lane_mask;
-
-static inline vec vec_splat(float x) {
-    return _mm512_set1_ps(x);
-}
-
-static inline vec vec_load(const float *from) {
-    return _mm512_loadu_ps(from);
-}
-
-static inline void vec_store(float *to, vec x) {
-    _mm512_storeu_ps(to, x);
-}
-
-/* Lanes [first, last), cut to those that exist. */
-static inline lane_mask mask_lanes(int64_t first, int64_t last) {
-    const unsigned below = first <= 0 ? 0 : first >= LANES ? LANES : (unsigned)first;
-    const unsigned end = last <= 0 ? 0 : last >= LANES ? LANES : (unsigned)last;
-
-    return (lane_mask)(((1u << end) - 1) & ~((1u << below) - 1));
-}
-
-/* The masked lanes of memory, which is not touched elsewhere; zeros in the others. */
-static inline vec vec_load_masked(const float *from, lane_mask mask) {
-    return _mm512_maskz_loadu_ps(mask, from);
-}
-
-static inline void vec_store_masked(float *to, lane_mask mask, vec x) {
-    _mm512_mask_storeu_ps(to, mask, x);
-}
-
-static inline vec vec_add(vec a, vec b) {
-    return _mm512_add_ps(a, b);
-}
-
-static inline vec vec_sub(vec a, vec b) {
-    return _mm512_sub_ps(a, b);
-}
-
-static inline vec vec_mul(vec a, vec b) {
-    return _mm512_mul_ps(a, b);
-}
-
-static inline vec vec_div(vec a, vec b) {
-    return _mm512_div_ps(a, b);
-}
-
-/* a · b + c, rounded once. */
-static inline vec vec_fma(vec a, vec b, vec c) {
-    return _mm512_fmadd_ps(a, b, c);
-}
-
-/* a · b − c, rounded once. */
-static inline vec vec_fms(vec a, vec b, vec c) {
-    return _mm512_fmsub_ps(a, b, c);
-}
-
-/* The larger; b where one is NaN. */
-static inline vec vec_max(vec a, vec b) {
-    return _mm512_max_ps(a, b);
-}
-
-static inline vec vec_select(lane_mask mask, vec where_set, vec elsewhere) {
-    return _mm512_mask_blend_ps(mask, elsewhere, where_set);
-}
-
-static inline lane_mask vec_equal(vec a, vec b) {
-    return _mm512_cmp_ps_mask(a, b, _CMP_EQ_OQ);
-}
-
-/* a < b; not where one is NaN. */
-static inline lane_mask vec_less(vec a, vec b) {
-    return _mm512_cmp_ps_mask(a, b, _CMP_LT_OQ);
-}
-
-/* rows[0] becomes the vector whose lane r is the largest lane of rows[r]: four
- * times, two vectors are folded into one. Always inline: the rows are registers. */
-static inline __attribute__((always_inline)) void vec_fold_rows(vec rows[LANES]) {
-    vec half[4], quarter[4];
-
-    /* 128-bit parts, by pairs: parts 0 and 2, 1 and 3 of rows i, i + 4, i + 8, i + 12. */
-    for (int i = 0; i < 4; i++) {
-        half[0] = _mm512_max_ps(_mm512_shuffle_f32x4(rows[i], rows[i + 4], 0x44),
-                                _mm512_shuffle_f32x4(rows[i], rows[i + 4], 0xee));
-        half[1] = _mm512_max_ps(_mm512_shuffle_f32x4(rows[i + 8], rows[i + 12], 0x44),
-                                _mm512_shuffle_f32x4(rows[i + 8], rows[i + 12], 0xee));
-        quarter[i] = _mm512_max_ps(_mm512_shuffle_f32x4(half[0], half[1], 0x88),
-                                   _mm512_shuffle_f32x4(half[0], half[1], 0xdd));
-    }
-    /* Within a part: lane i comes to be that of row 4 · part + i. */
-    for (int i = 0; i < 2; i++)
-        half[i] = _mm512_max_ps(_mm512_unpacklo_ps(quarter[i], quarter[i + 2]),
-                                _mm512_unpackhi_ps(quarter[i], quarter[i + 2]));
-    rows[0] =
-        _mm512_max_ps(_mm512_unpacklo_ps(half[0], half[1]), _mm512_unpackhi_ps(half[0], half[1]));
-}
-
-/* Halves are added until one lane is left. */
-static inline float vec_sum_of_lanes(vec x) {
-    return _mm512_reduce_add_ps(x);
-}
-
-/* 2^(difference · scale) for differences <= 0, by the table of 32nds; 0 for −inf, NaN for NaN.
- * The scaling of the result saturates by itself: `lowest` is not needed. */
-static inline __attribute__((always_inline)) vec weights_of(vec difference, vec scale, vec lowest) {
-    enum { DOWN = _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC, BITS = ATTN_EXP2_W_BITS << 4 };
-    const vec x = vec_mul(difference, scale);
-    const vec rest = _mm512_reduce_ps(x, BITS | DOWN);
-    const vec floored = _mm512_add_round_ps(x, vec_splat(ATTN_EXP2_W_ROUND), DOWN);
-    const vec power =
-        _mm512_permutex2var_ps(_mm512_loadu_ps(attn_exp2_wide_table), _mm512_castps_si512(floored),
-                               _mm512_loadu_ps(attn_exp2_wide_table + LANES));
-    const vec slope = vec_fma(vec_splat(ATTN_EXP2_W_C2), rest, vec_splat(ATTN_EXP2_W_C1));
-
-    (void)lowest;
-    return _mm512_scalef_ps(vec_fma(vec_mul(rest, power), slope, power), x);
-}
-
-/* Row counts of groups, largest first. */
-#define FOR_EACH_GROUP_ROWS(DO) DO(14) DO(7) DO(4) DO(2) DO(1)
-
+#define DEPTH 1
 #include "attention_simd.h"
 
 static int supported(void) {
@@ -153,13 +14,32 @@ static int supported(void) {
 
 const attn_kernel attn_kernel_avx512 = {
     .name = "avx512",
+    .storage = ATTN_FP32,
     .query_rows = QUERY_ROWS,
     .key_panel = PANEL,
+    .depth = DEPTH,
     .supported = supported,
     .scratch_bytes = scratch_bytes,
     .pack_keys = pack_keys,
+    .pack_values = pack_values,
     .attend = attend,
     .merge = merge,
     .finish = finish,
-    .fma_work = fma_work,
+    .peak_work = peak_work,
+};
+
+const attn_kernel attn_kernel_avx512_widened = {
+    .name = "avx512",
+    .storage = ATTN_BF16,
+    .query_rows = QUERY_ROWS,
+    .key_panel = PANEL,
+    .depth = DEPTH,
+    .supported = supported,
+    .scratch_bytes = scratch_bytes_widened,
+    .pack_keys = pack_keys_bf16,
+    .pack_values = pack_values_bf16,
+    .attend = attend_widened,
+    .merge = merge,
+    .finish = finish,
+    .peak_work = peak_work,
 };

@@ -15,6 +15,9 @@
  * broadcast. Vectors are GNU C vector types of four floats: no instruction set
  * is named, and both gcc and clang keep the sums in registers.
  *
+ * Queries, keys and values stored as bf16 are widened where they are spread and packed anyway,
+ * keys into a copy of the tile: the result is that of fp32 on the same numbers, bit for bit.
+ *
  * Fixed bits: an element of the scores, weights or sums is computed by the same
  * operations in the same order wherever its row stands. Missing rows, keys and
  * columns of a group, panel or tile are computed on zeros. A masked key adds
@@ -25,7 +28,8 @@
  *
  * Cost: 2 (key_dim + value_dim) flops and about 25 for the exponential a pair.
  * Scratch, in floats: 4 query_rows key_dim + (TILE_KEYS + query_rows) value_dim,
- * value_dim rounded up to whole panels, + 20 TILE_KEYS. (Blocking and packing:
+ * value_dim rounded up to whole panels, + 20 TILE_KEYS, and TILE_KEYS key_dim for bf16.
+ * (Blocking and packing:
  * Goto & van de Geijn 2008.) */
 #include <assert.h>
 #include <math.h>
@@ -36,6 +40,7 @@
 #include "attnspan/kernels.h"
 #include "exp2.h"
 #include "kernels_internal.h"
+#include "pack.h"
 
 enum {
     LANES = 4,               /* floats of a vector */
@@ -56,6 +61,7 @@ typedef struct workspace {
     quad *out;     /* [GROUPS][value panels][GROUP_ROWS][VECTORS] */
     float *values; /* [value panels][TILE_KEYS][PANEL] */
     float *score;  /* [GROUP_ROWS][TILE_KEYS], then the weights */
+    float *keys;   /* [TILE_KEYS][key_dim], panels: a widened tile */
     int32_t value_panels;
 } workspace;
 
@@ -112,6 +118,10 @@ static size_t scratch_bytes(int32_t key_dim, int32_t value_dim) {
     return quads * sizeof(quad) + floats * sizeof(float);
 }
 
+static size_t scratch_bytes_bf16(int32_t key_dim, int32_t value_dim) {
+    return scratch_bytes(key_dim, value_dim) + (size_t)TILE_KEYS * (size_t)key_dim * sizeof(float);
+}
+
 static workspace lay_out(const attn_block_args *args) {
     workspace space;
 
@@ -122,35 +132,68 @@ static workspace lay_out(const attn_block_args *args) {
     space.values =
         (float *)(space.out + (ptrdiff_t)GROUPS * space.value_panels * GROUP_ROWS * VECTORS);
     space.score = space.values + (ptrdiff_t)space.value_panels * TILE_KEYS * PANEL;
+    space.keys = space.score + GROUP_ROWS * TILE_KEYS;
     return space;
 }
 
-static void pack_keys(const float *keys, ptrdiff_t key_stride, int64_t key_count, int32_t key_dim,
-                      float *panels) {
-    for (int64_t first = 0; first < key_count; first += PANEL) {
-        for (int32_t i = 0; i < key_dim; i++)
-            for (int64_t j = first; j < first + PANEL; j++)
-                *panels++ = j < key_count ? keys[j * key_stride + i] : 0.0f;
-    }
+static void pack_keys(const void *keys, ptrdiff_t stride, int64_t count, int32_t dim, void *to) {
+    attn_pack_keys_floats(keys, stride, count, dim, PANEL, 1, to);
+}
+
+static void pack_values(const void *values, ptrdiff_t stride, int64_t count, int32_t dim,
+                        void *to) {
+    attn_pack_values_floats(values, stride, count, dim, 1, to);
+}
+
+static void pack_keys_bf16(const void *keys, ptrdiff_t stride, int64_t count, int32_t dim,
+                           void *to) {
+    attn_pack_keys_halves(keys, stride, count, dim, PANEL, 1, to);
+}
+
+static void pack_values_bf16(const void *values, ptrdiff_t stride, int64_t count, int32_t dim,
+                             void *to) {
+    attn_pack_values_halves(values, stride, count, dim, 1, to);
+}
+
+/* Element `at` of an array of that storage. */
+static inline float element_of(attn_storage storage, const void *from, int64_t at) {
+    uint32_t bits;
+    float x;
+
+    if (storage == ATTN_FP32) return ((const float *)from)[at];
+    bits = (uint32_t)((const uint16_t *)from)[at] << 16;
+    memcpy(&x, &bits, sizeof x);
+    return x;
+}
+
+/* `count` elements from `at` on, as floats. */
+static inline void copy_elements(attn_storage storage, const void *from, int64_t at, int64_t count,
+                                 float *to) {
+    if (storage == ATTN_FP32)
+        memcpy(to, (const float *)from + at, (size_t)count * sizeof *to);
+    else
+        for (int64_t i = 0; i < count; i++) to[i] = element_of(ATTN_BF16, from, at + i);
 }
 
 /* The tile's values in panels, zeros where there is no key or no column.
  * Returns whether all are finite: 0 · x is 0 for just these. */
-static int pack_values(const attn_block_args *args, const key_tile *tile, float *panels) {
+static inline int widen_and_pack_values(attn_storage storage, const attn_block_args *args,
+                                        const key_tile *tile, float *panels) {
     const int64_t keys = (tile->count + PANEL - 1) / PANEL * PANEL;
     quad probe[VECTORS] = {{0}};
 
     for (int32_t column = 0; column < args->value_dim;
          column += PANEL, panels += TILE_KEYS * PANEL) {
         const int32_t left = args->value_dim - column;
-        const float *from = args->values + tile->first * args->value_dim + column;
+        int64_t from = tile->first * args->value_dim + column;
         float *to = panels;
 
         for (int64_t j = 0; j < tile->count; j++, from += args->value_dim, to += PANEL) {
             if (left >= PANEL) {
-                memcpy(to, from, PANEL * sizeof *to);
+                copy_elements(storage, args->values, from, PANEL, to);
             } else {
-                for (int32_t c = 0; c < PANEL; c++) to[c] = c < left ? from[c] : 0.0f;
+                for (int32_t c = 0; c < PANEL; c++)
+                    to[c] = c < left ? element_of(storage, args->values, from + c) : 0.0f;
             }
             for (int v = 0; v < VECTORS; v++) probe[v] += load(to + v * LANES) * 0.0f;
         }
@@ -161,14 +204,17 @@ static int pack_values(const attn_block_args *args, const key_tile *tile, float 
 }
 
 /* Queries with each element in all lanes; rows beyond args->rows are zeros. */
-static void spread_queries(const attn_block_args *args, quad *to) {
+static inline void spread_queries(attn_storage storage, const attn_block_args *args, quad *to) {
     for (int32_t group = 0; group < args->rows; group += GROUP_ROWS)
         for (int32_t i = 0; i < args->key_dim; i++)
             for (int32_t row = group; row < group + GROUP_ROWS; row++)
-                *to++ = splat(row < args->rows ? args->query[row * args->query_stride + i] : 0.0f);
+                *to++ = splat(row < args->rows
+                                  ? element_of(storage, args->query, row * args->query_stride + i)
+                                  : 0.0f);
 }
 
-static void start(const attn_block_args *args, const workspace *space, running *state) {
+static inline void start(attn_storage storage, const attn_block_args *args, const workspace *space,
+                         running *state) {
     const size_t groups = (size_t)(args->rows + GROUP_ROWS - 1) / GROUP_ROWS;
 
     for (int32_t row = 0; row < QUERY_ROWS; row++) {
@@ -181,7 +227,7 @@ static void start(const attn_block_args *args, const workspace *space, running *
     }
     memset(space->out, 0,
            groups * (size_t)space->value_panels * GROUP_ROWS * VECTORS * sizeof *space->out);
-    spread_queries(args, space->query);
+    spread_queries(storage, args, space->query);
 }
 
 /* sum[r][·] += left[r] · right[·] for one step of the depth. */
@@ -349,16 +395,27 @@ static void attend_group(const attn_block_args *args, const workspace *space, co
         add_values(space, view, factor, out);
 }
 
-static void attend_tile(const attn_block_args *args, const workspace *space, key_tile *tile,
-                        running *state) {
-    int packed = 0;
+/* Brings the tile's keys and values into the form that attend_group reads. */
+static inline void prepare_tile(attn_storage storage, const attn_block_args *args,
+                                const workspace *space, key_tile *tile) {
+    const int64_t at = tile->first * args->key_dim;
+    const int64_t elems = (tile->count + PANEL - 1) / PANEL * PANEL * args->key_dim;
+
+    tile->finite = widen_and_pack_values(storage, args, tile, space->values);
+    tile->keys = storage == ATTN_FP32 ? (const float *)args->keys + at : space->keys;
+    if (storage != ATTN_FP32) copy_elements(storage, args->keys, at, elems, space->keys);
+}
+
+static inline void attend_tile(attn_storage storage, const attn_block_args *args,
+                               const workspace *space, key_tile *tile, running *state) {
+    int prepared = 0;
 
     for (int32_t group = 0; group < args->rows; group += GROUP_ROWS) {
         const tile_view view = view_of(state->visible + group, tile);
 
         if (view.first >= view.last) continue;
-        if (!packed) tile->finite = pack_values(args, tile, space->values);
-        packed = 1;
+        if (!prepared) prepare_tile(storage, args, space, tile);
+        prepared = 1;
         attend_group(args, space, tile, &view, group, state);
     }
 }
@@ -383,23 +440,30 @@ static void write_result(const attn_block_args *args, const workspace *space, co
     }
 }
 
-static void attend(const attn_block_args *args, attn_partial result) {
+static inline void attend_stored(attn_storage storage, const attn_block_args *args,
+                                 attn_partial result) {
     const workspace space = lay_out(args);
     running state;
 
     assert(args->rows >= 1 && args->rows <= QUERY_ROWS && args->key_count >= 1);
     assert(args->key_dim >= 1 && args->value_dim >= 1 && args->query_stride >= args->key_dim);
     assert((uintptr_t)args->scratch % 64 == 0);
-    start(args, &space, &state);
+    start(storage, args, &space, &state);
     for (int64_t first = 0; first < args->key_count; first += TILE_KEYS) {
         const int64_t left = args->key_count - first;
-        key_tile tile = {.keys = args->keys + first * args->key_dim,
-                         .first = first,
-                         .count = left < TILE_KEYS ? left : TILE_KEYS};
+        key_tile tile = {.first = first, .count = left < TILE_KEYS ? left : TILE_KEYS};
 
-        attend_tile(args, &space, &tile, &state);
+        attend_tile(storage, args, &space, &tile, &state);
     }
     write_result(args, &space, &state, result);
+}
+
+static void attend(const attn_block_args *args, attn_partial result) {
+    attend_stored(ATTN_FP32, args, result);
+}
+
+static void attend_bf16(const attn_block_args *args, attn_partial result) {
+    attend_stored(ATTN_BF16, args, result);
 }
 
 /* out = left · left_factor + right · right_factor. A chunk is read as a whole
@@ -473,7 +537,7 @@ static int supported(void) {
 }
 
 /* Twelve chains hide the latency of both units; a few more would spill. */
-static double fma_work(int64_t rounds) {
+static double peak_work(int64_t rounds) {
     enum { CHAINS = 12 };
     const quad factor = {0.5f, 0.5f, 0.5f, 0.5f}, term = {1, 1, 1, 1};
     quad chain[CHAINS] = {{0}}, sum = {0};
@@ -489,13 +553,32 @@ static double fma_work(int64_t rounds) {
 
 const attn_kernel attn_kernel_generic = {
     .name = "generic",
+    .storage = ATTN_FP32,
     .query_rows = QUERY_ROWS,
     .key_panel = PANEL,
+    .depth = 1,
     .supported = supported,
     .scratch_bytes = scratch_bytes,
     .pack_keys = pack_keys,
+    .pack_values = pack_values,
     .attend = attend,
     .merge = merge,
     .finish = finish,
-    .fma_work = fma_work,
+    .peak_work = peak_work,
+};
+
+const attn_kernel attn_kernel_generic_bf16 = {
+    .name = "generic",
+    .storage = ATTN_BF16,
+    .query_rows = QUERY_ROWS,
+    .key_panel = PANEL,
+    .depth = 1,
+    .supported = supported,
+    .scratch_bytes = scratch_bytes_bf16,
+    .pack_keys = pack_keys_bf16,
+    .pack_values = pack_values_bf16,
+    .attend = attend_bf16,
+    .merge = merge,
+    .finish = finish,
+    .peak_work = peak_work,
 };

@@ -2,7 +2,8 @@
  *
  * A template: a file attention_<name>.c defines vectors of LANES floats (vec,
  * lane_mask and the functions vec_… on them), the shapes of the register
- * blocks, and includes this, which defines the functions of its table row.
+ * blocks and the DEPTH of a step, and includes this, which defines the functions of its table
+ * rows.
  *
  * The rows of a call are cut into groups of GROUP_ROWS and, for what is left, of
  * the smaller counts of FOR_EACH_GROUP_ROWS, each compiled for its count: a
@@ -21,6 +22,12 @@
  * offset from row 0 at each step: nothing is transposed. Values are read where
  * they stand.
  *
+ * DEPTH 1: a word is a float, and a step of a product one fused multiply-add. Queries, keys
+ * and values stored as bf16 are widened, queries once a call, keys and values tile by tile:
+ * the result is that of fp32 on the same numbers, bit for bit. DEPTH 2: a word is a pair of
+ * bf16, and a step takes two dimensions, or two keys, at once; weights are rounded to bf16
+ * after they were summed. What is said here of floats in memory holds for words.
+ *
  * Fixed bits: an element of the scores is summed over the dimensions in order,
  * one of out over the keys of a tile in order, one of the sums by its key's
  * lane, all with fused operations and whatever the register block. Missing
@@ -36,9 +43,10 @@
  * more operations and one for the maximum, on the same units where vectors are as wide as
  * they: at 64 dimensions 128 fused ones make a vector of pairs, so 0.92 of the peak is
  * what can be reached. A tile costs a group some hundred cycles of latency between its
- * steps, so blocks of less than MAX_TILE_KEYS keys lose a few percent. Scratch, in floats:
- * QUERY_ROWS key_dim, rounded up to vectors, + GROUP_ROWS MAX_TILE_KEYS. (Register blocks: Goto &
- * van de Geijn 2008.) */
+ * steps, so blocks of less than MAX_TILE_KEYS keys lose a few percent. Widening takes five
+ * operations a vector of keys or values and call. Scratch, in floats: QUERY_ROWS key_dim,
+ * rounded up to vectors, + GROUP_ROWS MAX_TILE_KEYS, + a tile where it is widened. (Register
+ * blocks: Goto & van de Geijn 2008.) */
 #ifndef ATTN_KERNELS_ATTENTION_SIMD_H
 #define ATTN_KERNELS_ATTENTION_SIMD_H
 
@@ -51,6 +59,7 @@
 
 #include "attnspan/kernels.h"
 #include "exp2.h"
+#include "pack.h"
 
 #define ALWAYS_INLINE static inline __attribute__((always_inline))
 #define NEVER_INLINE  static __attribute__((noinline))
@@ -66,12 +75,14 @@ enum {
     PANEL = PANEL_VECTORS * LANES, /* keys */
     MAX_TILE_KEYS = 256,           /* a multiple of every panel, as is MIN_TILE_KEYS */
     MIN_TILE_KEYS = 64,
-    TILE_BYTES = 512 * 1024,
-    LINE_ELEMS = 16,                         /* floats of a cache line */
-    PREFETCH_STEPS = 16,                     /* of the micro-kernel: some hundred cycles */
-    MAX_VECTORS = 4,                         /* of a register block */
-    MAX_GROUPS = QUERY_ROWS / GROUP_ROWS + 4 /* whole ones, and one of each smaller count */
+    TILE_BYTES = 256 * 1024,
+    LINE_ELEMS = 16,                          /* floats of a cache line */
+    PREFETCH_STEPS = 16,                      /* of the micro-kernel: some hundred cycles */
+    MAX_VECTORS = 4,                          /* of a register block */
+    MAX_GROUPS = QUERY_ROWS / GROUP_ROWS + 4, /* whole ones, and one of each smaller count */
+    WORD_BYTES = 4
 };
+_Static_assert(DEPTH == 1 || PANEL == 2 * LANES, "a panel of weights makes one vector of pairs");
 
 /* Where a group sees a tile: all keys of [first, last) are seen by some row, or
  * lie between such; those of [all_first, all_last) by every row. */
@@ -82,8 +93,8 @@ typedef struct tile_view {
 } tile_view;
 
 typedef struct key_tile {
-    const float *keys;   /* panels */
-    const float *values; /* [count][value_dim] */
+    const float *keys;   /* panels; NULL: not widened yet */
+    const float *values; /* [steps][value_dim] */
     int64_t first;       /* in the block */
     int64_t count;
     int finite; /* all its values are: 1, 0, or −1 when nobody has asked yet */
@@ -104,6 +115,7 @@ typedef struct call {
     attn_partial result;
     float *weights; /* [vectors of a tile][rows of the group][LANES]; first the scores */
     float *query;   /* the groups' */
+    float *widened; /* a tile's keys and values */
     float exponent_scale;
     float lowest; /* difference of scores that 2^x raises to its floor */
 } call;
@@ -120,29 +132,30 @@ static int64_t vectors_of(int64_t elems) {
     return (elems + LANES - 1) / LANES;
 }
 
-static size_t scratch_bytes(int32_t key_dim, int32_t value_dim) {
-    const size_t query = (size_t)QUERY_ROWS * (size_t)vectors_of(key_dim) * LANES;
-
-    (void)value_dim;
-    return (query + (size_t)GROUP_ROWS * MAX_TILE_KEYS) * sizeof(float);
+/* Words, or steps of a product, that so many elements make. */
+static int64_t words_of(int64_t elems) {
+    return (elems + DEPTH - 1) / DEPTH;
 }
 
 /* By the dimensions alone: the bits depend on it. */
 static int64_t tile_keys(int32_t key_dim, int32_t value_dim) {
-    const int64_t key_bytes = ((int64_t)key_dim + value_dim) * (int64_t)sizeof(float);
+    const int64_t key_bytes = (words_of(key_dim) + words_of(value_dim)) * WORD_BYTES;
     int64_t keys = MAX_TILE_KEYS;
 
     while (keys > MIN_TILE_KEYS && keys * key_bytes > TILE_BYTES) keys /= 2;
     return keys;
 }
 
-static void pack_keys(const float *keys, ptrdiff_t key_stride, int64_t key_count, int32_t key_dim,
-                      float *panels) {
-    for (int64_t first = 0; first < key_count; first += PANEL) {
-        for (int32_t i = 0; i < key_dim; i++)
-            for (int64_t j = first; j < first + PANEL; j++)
-                *panels++ = j < key_count ? keys[j * key_stride + i] : 0.0f;
-    }
+/* Floats of the parts of the scratch: weights, queries, a widened tile. */
+enum { WEIGHT_ELEMS = GROUP_ROWS * MAX_TILE_KEYS };
+
+static int64_t query_elems(int32_t key_dim) {
+    return QUERY_ROWS * vectors_of(words_of(key_dim)) * LANES;
+}
+
+static size_t scratch_bytes(int32_t key_dim, int32_t value_dim) {
+    (void)value_dim;
+    return (size_t)(WEIGHT_ELEMS + query_elems(key_dim)) * sizeof(float);
 }
 
 /* ---- the exponential ------------------------------------------------------ */
@@ -160,6 +173,26 @@ ALWAYS_INLINE vec any_weights_of(vec difference, vec scale, vec lowest) {
 
     return vec_select(vec_less(difference, vec_splat(-FLT_MAX)), vec_splat(0), weights);
 }
+
+/* ---- words ---------------------------------------------------------------- */
+
+#if DEPTH == 1
+
+ALWAYS_INLINE vec vec_step(vec left, vec right, vec sum) {
+    return vec_fma(left, right, sum);
+}
+
+/* The words of DEPTH vectors of weights. */
+ALWAYS_INLINE vec vec_words(const vec *weights) {
+    return weights[0];
+}
+
+/* A vector of words from element `at` on, of which `count` elements are there. */
+ALWAYS_INLINE vec vec_load_elems(const void *from, ptrdiff_t at, int64_t count) {
+    return vec_load_masked((const float *)from + at, mask_lanes(0, count));
+}
+
+#endif
 
 /* ---- the micro-kernel ----------------------------------------------------- */
 
@@ -191,7 +224,8 @@ ALWAYS_INLINE void multiply_step(const int rows, const int vectors, const int ma
     UNROLL for (int r = 0; r < rows; r++) {
         const vec element = vec_splat(left[r * LANES]);
 
-        UNROLL for (int v = 0; v < vectors; v++) sum[r][v] = vec_fma(element, column[v], sum[r][v]);
+        UNROLL for (int v = 0; v < vectors; v++) sum[r][v] =
+            vec_step(element, column[v], sum[r][v]);
     }
 }
 
@@ -233,16 +267,16 @@ ALWAYS_INLINE vec largest_of_rows(const int rows, const vec *from) {
 ALWAYS_INLINE void score_panels(const int rows, const int panels, const call *self,
                                 const row_group *group, const key_tile *tile, const tile_view *view,
                                 int64_t panel, vec *largest) {
-    const int32_t key_dim = self->args->key_dim;
+    const int64_t words = words_of(self->args->key_dim);
     const int64_t key = panel * PANEL;
     const int vectors = panels * PANEL_VECTORS;
     const right_operand right = {
-        .at = tile->keys + key * key_dim, .step = PANEL, .apart = (ptrdiff_t)PANEL * key_dim};
+        .at = tile->keys + key * words, .step = PANEL, .apart = PANEL * words};
     const int masked = key < view->all_first || key + panels * PANEL > view->all_last;
     float *scores = self->weights + panel * PANEL * rows;
     vec sum[GROUP_ROWS][MAX_VECTORS];
 
-    multiply(rows, vectors, 0, sum, group->query, (ptrdiff_t)rows * LANES, 0, key_dim, right);
+    multiply(rows, vectors, 0, sum, group->query, (ptrdiff_t)rows * LANES, 0, words, right);
     if (masked) {
         UNROLL for (int r = 0; r < rows; r++) {
             UNROLL for (int v = 0; v < vectors; v++) {
@@ -298,26 +332,32 @@ NEVER_INLINE void raise_maxima(const call *self, row_group *group, vec tile_max,
     group->max = max;
 }
 
-/* Scores become weights, and the sums of rows grow by them. The factor comes in
- * last: it is late. */
+/* Scores become weights, those become words, and the sums of rows grow by them. Words take no
+ * more room than the scores before them. The factor comes in last: it is late. */
 ALWAYS_INLINE void weigh_rows(const int any_scale, const call *self, row_group *group,
                               const tile_view *view, const float *reference, const float *factor) {
     const vec scale = vec_splat(self->exponent_scale), lowest = vec_splat(self->lowest);
     const ptrdiff_t step = (ptrdiff_t)group->rows * LANES;
-    const int64_t first = view->first / LANES, last = vectors_of(view->last);
+    const int64_t first = view->first / PANEL, last = (view->last + PANEL - 1) / PANEL;
 
     for (int r = 0; r < group->rows; r++) {
         const vec subtracted = vec_splat(reference[r]);
         vec sum = vec_splat(0);
-        float *at = self->weights + first * step + r * LANES;
+        float *at = self->weights + first * PANEL_VECTORS * step + r * LANES;
+        float *words = self->weights + first * (PANEL_VECTORS / DEPTH) * step + r * LANES;
 
-        for (int64_t v = first; v < last; v++, at += step) {
-            const vec difference = vec_sub(vec_load(at), subtracted);
-            const vec weights = any_scale ? any_weights_of(difference, scale, lowest)
-                                          : weights_of(difference, scale, lowest);
+        for (int64_t panel = first; panel < last; panel++) {
+            vec weights[PANEL_VECTORS];
 
-            sum = vec_add(sum, weights);
-            vec_store(at, weights);
+            UNROLL for (int v = 0; v < PANEL_VECTORS; v++, at += step) {
+                const vec difference = vec_sub(vec_load(at), subtracted);
+
+                weights[v] = any_scale ? any_weights_of(difference, scale, lowest)
+                                       : weights_of(difference, scale, lowest);
+                sum = vec_add(sum, weights[v]);
+            }
+            UNROLL for (int v = 0; v < PANEL_VECTORS / DEPTH; v++, words += step)
+                vec_store(words, vec_words(weights + v * DEPTH));
         }
         group->sum[r] = vec_fma(group->sum[r], vec_splat(factor[r]), sum);
     }
@@ -338,7 +378,7 @@ typedef struct out_block {
     const float *weights; /* of the block's first row */
     ptrdiff_t chunk;      /* elements from one vector of keys to the next */
     const float *factor;
-    int64_t first, last; /* keys of the tile */
+    int64_t first, last; /* steps of the tile */
     int32_t row, column; /* of the call's out */
     lane_mask tail;      /* of the last vector of columns */
 } out_block;
@@ -410,6 +450,7 @@ ALWAYS_INLINE void add_values(const int rows, const call *self, const key_tile *
     }
 }
 
+#if DEPTH == 1
 /* The same over each row's visible keys only, for values that weight 0 does not
  * cancel. */
 static void add_visible_values(const call *self, const row_group *group, const key_tile *tile,
@@ -423,18 +464,54 @@ static void add_visible_values(const call *self, const row_group *group, const k
         block.row++;
     }
 }
+#else
+/* The values of step `t`, without those of keys that the row does not see. */
+static vec visible_of_step(vec words, attn_interval row, int64_t t) {
+    if (2 * t < row.first) words = vec_second_of_pairs(words);
+    if (2 * t + 1 >= row.last) words = vec_first_of_pairs(words);
+    return words;
+}
+
+/* The same over each row's visible keys only, for values that weight 0 does not
+ * cancel: step by step, a vector of columns at a time. */
+static void add_visible_values(const call *self, const row_group *group, const key_tile *tile,
+                               const tile_view *view, out_block block) {
+    const int32_t value_dim = self->args->value_dim;
+
+    for (int r = 0; r < group->rows; r++) {
+        const attn_interval row = view->row[r];
+        float *out = self->result.out + (ptrdiff_t)(block.row + r) * value_dim;
+
+        for (int32_t c = 0; c < value_dim; c += LANES) {
+            const lane_mask lanes = mask_lanes(0, value_dim - c);
+            vec sum = vec_splat(0);
+
+            for (int64_t t = row.first / 2; 2 * t < row.last; t++) {
+                const vec words = vec_load_masked(tile->values + t * value_dim + c, lanes);
+                const float *weight =
+                    block.weights + t / LANES * block.chunk + r * LANES + t % LANES;
+
+                sum = vec_step(vec_splat(*weight), visible_of_step(words, row, t), sum);
+            }
+            if (group->started)
+                sum = vec_fma(vec_load_masked(out + c, lanes), vec_splat(block.factor[r]), sum);
+            vec_store_masked(out + c, lanes, vec_add(sum, vec_splat(0)));
+        }
+    }
+}
+#endif
 
 /* Whether 0 times any of the tile's values is 0. */
 static int values_are_finite(const call *self, key_tile *tile) {
-    const int64_t count = tile->count * self->args->value_dim;
+    const int64_t count = words_of(tile->count) * self->args->value_dim;
     vec probe = vec_splat(0);
     int64_t i = 0;
 
     if (tile->finite >= 0) return tile->finite;
     for (; i + LANES <= count; i += LANES)
-        probe = vec_fma(vec_load(tile->values + i), vec_splat(0), probe);
+        probe = vec_step(vec_splat(0), vec_load(tile->values + i), probe);
     probe =
-        vec_fma(vec_load_masked(tile->values + i, mask_lanes(0, count - i)), vec_splat(0), probe);
+        vec_step(vec_splat(0), vec_load_masked(tile->values + i, mask_lanes(0, count - i)), probe);
     tile->finite = vec_sum_of_lanes(probe) == 0;
     return tile->finite;
 }
@@ -449,8 +526,8 @@ ALWAYS_INLINE void attend_group(const int rows, const call *self, row_group *gro
     const out_block block = {.weights = self->weights,
                              .chunk = (ptrdiff_t)rows * LANES,
                              .factor = factor,
-                             .first = view->first,
-                             .last = view->last,
+                             .first = view->first / DEPTH,
+                             .last = words_of(view->last),
                              .row = group->first};
 
     raise_maxima(self, group, compute_scores(rows, self, group, tile, view), reference, factor);
@@ -511,20 +588,22 @@ static tile_view view_of(const attn_block_args *args, const row_group *group,
     return view;
 }
 
-/* Rows [first, first + rows) of the query, each a vector of each chunk. */
-static void copy_queries(const attn_block_args *args, int32_t first, int32_t rows, float *to) {
-    for (int32_t i = 0; i < args->key_dim; i += LANES) {
-        const lane_mask mask = mask_lanes(0, args->key_dim - i);
+/* Rows [first, first + rows) of the query, each a vector of words of each chunk. */
+ALWAYS_INLINE void copy_queries(const int widen, const attn_block_args *args, int32_t first,
+                                int32_t rows, float *to) {
+    for (int32_t i = 0; i < args->key_dim; i += LANES * DEPTH)
+        for (int32_t r = first; r < first + rows; r++, to += LANES) {
+            const ptrdiff_t at = r * args->query_stride + i;
 
-        for (int32_t r = first; r < first + rows; r++, to += LANES)
-            vec_store(to, vec_load_masked(args->query + r * args->query_stride + i, mask));
-    }
+            vec_store(to, widen ? vec_widen((const uint16_t *)args->query + at, args->key_dim - i)
+                                : vec_load_elems(args->query, at, args->key_dim - i));
+        }
 }
 
 /* Cuts the call's rows into groups that have seen nothing yet; their number. */
-static int start_groups(const call *self, row_group *groups) {
+ALWAYS_INLINE int start_groups(const int widen, const call *self, row_group *groups) {
     const attn_block_args *args = self->args;
-    const ptrdiff_t row_elems = (ptrdiff_t)vectors_of(args->key_dim) * LANES;
+    const ptrdiff_t row_elems = vectors_of(words_of(args->key_dim)) * LANES;
     int count = 0;
 
     for (int32_t row = 0; row < args->rows; row += groups[count++].rows) {
@@ -536,7 +615,7 @@ static int start_groups(const call *self, row_group *groups) {
         group->query = self->query + row * row_elems;
         group->max = vec_splat(-INFINITY);
         for (int r = 0; r < group->rows; r++) group->sum[r] = vec_splat(0);
-        copy_queries(args, row, group->rows, self->query + row * row_elems);
+        copy_queries(widen, args, row, group->rows, group->query);
     }
     return count;
 }
@@ -552,13 +631,37 @@ static void write_maxima_and_sums(const call *self, const row_group *group) {
                (size_t)group->rows * value_dim * sizeof(float));
 }
 
-static void attend(const attn_block_args *args, attn_partial result) {
+/* Floats of `count` bf16. */
+static void widen(const uint16_t *from, int64_t count, float *to) {
+    int64_t i = 0;
+
+    for (; i + LANES <= count; i += LANES) vec_store(to + i, vec_widen(from + i, LANES));
+    if (i < count)
+        vec_store_masked(to + i, mask_lanes(0, count - i), vec_widen(from + i, count - i));
+}
+
+/* Widened keys, whole panels of them, and behind them the values. */
+static void widen_tile(const call *self, key_tile *tile) {
+    const attn_block_args *args = self->args;
+    const int64_t panels = (tile->count + PANEL - 1) / PANEL;
+    const int64_t key_elems = panels * PANEL * args->key_dim;
+
+    widen((const uint16_t *)args->keys + tile->first * args->key_dim, key_elems, self->widened);
+    widen((const uint16_t *)args->values + tile->first * args->value_dim,
+          tile->count * args->value_dim, self->widened + key_elems);
+    tile->keys = self->widened;
+    tile->values = self->widened + key_elems;
+}
+
+ALWAYS_INLINE void attend_tiles(const int widen, const attn_block_args *args, attn_partial result) {
     const float exponent_scale = args->scale * ATTN_LOG2_E;
     const int64_t most_keys = tile_keys(args->key_dim, args->value_dim);
+    float *query = (float *)args->scratch + WEIGHT_ELEMS;
     const call self = {.args = args,
                        .result = result,
                        .weights = args->scratch,
-                       .query = (float *)args->scratch + GROUP_ROWS * MAX_TILE_KEYS,
+                       .query = query,
+                       .widened = query + query_elems(args->key_dim),
                        .exponent_scale = exponent_scale,
                        .lowest = lowest_difference(exponent_scale)};
     row_group groups[MAX_GROUPS];
@@ -567,22 +670,59 @@ static void attend(const attn_block_args *args, attn_partial result) {
     assert(args->rows >= 1 && args->rows <= QUERY_ROWS && args->key_count >= 1);
     assert(args->key_dim >= 1 && args->value_dim >= 1 && args->query_stride >= args->key_dim);
     assert((uintptr_t)args->scratch % 64 == 0);
-    count = start_groups(&self, groups);
+    count = start_groups(widen, &self, groups);
     for (int64_t first = 0; first < args->key_count; first += most_keys) {
-        key_tile tile = {.keys = args->keys + first * args->key_dim,
-                         .values = args->values + first * args->value_dim,
-                         .first = first,
-                         .count = min_of(args->key_count - first, most_keys),
-                         .finite = -1};
+        key_tile tile = {
+            .first = first, .count = min_of(args->key_count - first, most_keys), .finite = -1};
 
+        if (!widen) {
+            tile.keys = (const float *)args->keys + first * words_of(args->key_dim);
+            tile.values = (const float *)args->values + first / DEPTH * args->value_dim;
+        }
         for (int g = 0; g < count; g++) {
             const tile_view view = view_of(args, &groups[g], &tile);
 
-            if (view.first < view.last)
-                largest_shape(groups[g].rows)->attend(&self, &groups[g], &tile, &view);
+            if (view.first >= view.last) continue;
+            if (widen && tile.keys == NULL) widen_tile(&self, &tile);
+            largest_shape(groups[g].rows)->attend(&self, &groups[g], &tile, &view);
         }
     }
     for (int g = 0; g < count; g++) write_maxima_and_sums(&self, &groups[g]);
+}
+
+static void attend(const attn_block_args *args, attn_partial result) {
+    attend_tiles(0, args, result);
+}
+
+#if DEPTH == 1
+static void attend_widened(const attn_block_args *args, attn_partial result) {
+    attend_tiles(1, args, result);
+}
+
+static size_t scratch_bytes_widened(int32_t key_dim, int32_t value_dim) {
+    return scratch_bytes(key_dim, value_dim) + (size_t)tile_keys(key_dim, value_dim) *
+                                                   ((size_t)key_dim + (size_t)value_dim) *
+                                                   sizeof(float);
+}
+
+static void pack_keys(const void *keys, ptrdiff_t stride, int64_t count, int32_t dim, void *to) {
+    attn_pack_keys_floats(keys, stride, count, dim, PANEL, DEPTH, to);
+}
+
+static void pack_values(const void *values, ptrdiff_t stride, int64_t count, int32_t dim,
+                        void *to) {
+    attn_pack_values_floats(values, stride, count, dim, DEPTH, to);
+}
+#endif
+
+static void pack_keys_bf16(const void *keys, ptrdiff_t stride, int64_t count, int32_t dim,
+                           void *to) {
+    attn_pack_keys_halves(keys, stride, count, dim, PANEL, DEPTH, to);
+}
+
+static void pack_values_bf16(const void *values, ptrdiff_t stride, int64_t count, int32_t dim,
+                             void *to) {
+    attn_pack_values_halves(values, stride, count, dim, DEPTH, to);
 }
 
 /* ---- merge and finish ----------------------------------------------------- */
@@ -690,22 +830,22 @@ static void finish(attn_partial partial, int32_t rows, int32_t value_dim, float 
 }
 
 /* Twelve chains hide the latency of two units; with more, AVX2 would spill. */
-static double fma_work(int64_t rounds) {
+static double peak_work(int64_t rounds) {
     enum { CHAINS = 12 };
-    const vec factor = vec_splat(0.5f), term = vec_splat(1);
+    const vec left = vec_splat(0x1p-64f), right = vec_splat(0x1p-64f); /* as pairs, too */
     vec chain[CHAINS], sum = vec_splat(0);
     float lanes[LANES];
     volatile float result; /* or nothing would be computed */
 
     UNROLL for (int i = 0; i < CHAINS; i++) chain[i] = vec_splat((float)i);
     for (int64_t round = 0; round < rounds; round++) {
-        UNROLL for (int i = 0; i < CHAINS; i++) chain[i] = vec_fma(chain[i], factor, term);
+        UNROLL for (int i = 0; i < CHAINS; i++) chain[i] = vec_step(left, right, chain[i]);
     }
     UNROLL for (int i = 0; i < CHAINS; i++) sum = vec_add(sum, chain[i]);
     vec_store(lanes, sum);
     result = lanes[0];
     (void)result;
-    return 2.0 * LANES * CHAINS * (double)rounds;
+    return 2.0 * DEPTH * LANES * CHAINS * (double)rounds;
 }
 
 #endif

@@ -39,6 +39,14 @@ static int has_all(uint32_t bits, uint32_t wanted) {
     return (bits & wanted) == wanted;
 }
 
+/* Leaf 0 has "GenuineIntel" in ebx, edx, ecx. */
+static int is_intel(void) {
+    uint32_t eax, ebx, ecx, edx;
+
+    return __get_cpuid(0, &eax, &ebx, &ecx, &edx) && ebx == signature_INTEL_ebx &&
+           edx == signature_INTEL_edx && ecx == signature_INTEL_ecx;
+}
+
 unsigned attn_cpu_features(void) {
     const uint32_t avx512 = (uint32_t)LEAF7_AVX512F | (uint32_t)LEAF7_AVX512DQ |
                             (uint32_t)LEAF7_AVX512BW | leaf7_avx512vl;
@@ -56,7 +64,7 @@ unsigned attn_cpu_features(void) {
     /* eax of leaf 7.0 is the number of its subleaves beyond the first. */
     if (eax >= 1 && __get_cpuid_count(7, 1, &eax, &ebx, &ecx, &edx) &&
         has_all(eax, LEAF7_1_AVX512_BF16))
-        features |= ATTN_CPU_AVX512_BF16;
+        features |= ATTN_CPU_AVX512_BF16 | (is_intel() ? 0u : ATTN_CPU_FAST_DOT_BF16);
     return features;
 }
 

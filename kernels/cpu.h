@@ -7,9 +7,12 @@
 
 /* Bits of attn_cpu_features(), each what one kernel level needs. */
 enum {
-    ATTN_CPU_AVX2 = 1,       /* AVX2 and FMA, with the YMM state */
-    ATTN_CPU_AVX512 = 2,     /* AVX-512 F, BW, DQ, VL, with the ZMM and mask state */
-    ATTN_CPU_AVX512_BF16 = 4 /* the same and AVX512_BF16 */
+    ATTN_CPU_AVX2 = 1,        /* AVX2 and FMA, with the YMM state */
+    ATTN_CPU_AVX512 = 2,      /* AVX-512 F, BW, DQ, VL, with the ZMM and mask state */
+    ATTN_CPU_AVX512_BF16 = 4, /* the same and AVX512_BF16 */
+    /* Not a feature but a rate: one VDPBF16PS takes no longer than a fused multiply-add of the
+     * same width, as on AMD's processors; on Intel's (to Granite Rapids) it takes four times. */
+    ATTN_CPU_FAST_DOT_BF16 = 8
 };
 
 /* Asks the processor at each call; 0 where it is not an x86. */

@@ -1,51 +1,74 @@
 /* dispatch.c: the table of kernels.
  *
- * A new kernel is one file and one row here. Slowest first: the best kernel is
- * the last that the machine supports, and a cap on the index forces a lower
- * level. */
+ * A new kernel is one file and one row here. Slowest level first: the best one is the last
+ * that the machine supports and that is worth it, and a cap on the index forces a lower
+ * level. A level that has nothing of its own for a storage takes the kernel of the level below. */
 #include <stdlib.h>
 #include <string.h>
 
 #include "attnspan/kernels.h"
+#include "cpu.h"
 #include "kernels_internal.h"
 
-static const attn_kernel *const kernels[] = {
-    &attn_kernel_generic, /* runs everywhere: must stay first */
+static const struct level {
+    const char *name;
+    const attn_kernel *kernels[ATTN_STORAGES];
+} levels[] = {
+    {"generic", {&attn_kernel_generic, &attn_kernel_generic_bf16}}, /* runs everywhere: first */
 #if defined(__x86_64__)
-    &attn_kernel_avx2,
-    &attn_kernel_avx512,
+    {"avx2", {&attn_kernel_avx2, &attn_kernel_avx2_bf16}},
+    {"avx512", {&attn_kernel_avx512, &attn_kernel_avx512_widened}},
+    {"avx512_bf16", {&attn_kernel_avx512, &attn_kernel_avx512_bf16}},
 #endif
 };
 
-enum { KERNEL_COUNT = sizeof kernels / sizeof *kernels };
+enum { LEVELS = sizeof levels / sizeof *levels };
 
-const attn_kernel *const *attn_kernels(int32_t *count) {
-    *count = KERNEL_COUNT;
-    return kernels;
+int32_t attn_kernel_levels(void) {
+    return LEVELS;
 }
 
-static int32_t index_of(const char *name) {
-    int32_t index = KERNEL_COUNT - 1;
-
-    while (index >= 0 && strcmp(kernels[index]->name, name) != 0) index--;
-    return index;
+const attn_kernel *attn_kernel_of(int32_t level, attn_storage storage) {
+    return levels[level].kernels[storage];
 }
 
-int32_t attn_kernel_best(void) {
+const char *attn_kernel_name(int level) {
+    return level >= 0 && level < LEVELS ? levels[level].name : NULL;
+}
+
+static int32_t level_named(const char *name) {
+    int32_t level = LEVELS - 1;
+
+    while (level >= 0 && strcmp(levels[level].name, name) != 0) level--;
+    return level;
+}
+
+/* Supported, and faster than the levels below. Where products of bf16 pairs run at less than
+ * the rate of fused multiply-adds, widening the elements to fp32 is faster. */
+static int worth_it(int32_t level, attn_storage storage) {
+    const attn_kernel *kernel = levels[level].kernels[storage];
+
+    if (kernel == levels[level - 1].kernels[storage] || !kernel->supported()) return 0;
+    return kernel->depth == 1 || (attn_cpu_features() & ATTN_CPU_FAST_DOT_BF16) != 0;
+}
+
+int32_t attn_kernel_best(attn_storage storage) {
     const char *cap = getenv(ATTN_KERNEL_VARIABLE);
-    int32_t best = KERNEL_COUNT - 1;
+    int32_t best = LEVELS - 1;
 
-    if (cap != NULL && *cap != '\0') best = index_of(cap);
-    while (best > 0 && !kernels[best]->supported()) best--;
+    if (cap != NULL && *cap != '\0') best = level_named(cap);
+    while (best > 0 && !worth_it(best, storage)) best--;
     return best;
 }
 
-const char *attn_kernel_name(int index) {
-    return index >= 0 && index < KERNEL_COUNT ? kernels[index]->name : NULL;
+static int64_t rounded_up(int64_t count, int64_t unit) {
+    return (count + unit - 1) / unit * unit;
 }
 
 int64_t attn_packed_key_elems(const attn_kernel *kernel, int64_t key_count, int32_t key_dim) {
-    const int64_t panels = (key_count + kernel->key_panel - 1) / kernel->key_panel;
+    return rounded_up(key_count, kernel->key_panel) * rounded_up(key_dim, kernel->depth);
+}
 
-    return panels * kernel->key_panel * key_dim;
+int64_t attn_packed_value_elems(const attn_kernel *kernel, int64_t key_count, int32_t value_dim) {
+    return rounded_up(key_count, kernel->depth) * value_dim;
 }

@@ -4,11 +4,11 @@
 
 #include "attnspan/kernels.h"
 
-/* One a file attention_<name>.c; dispatch.c lists them. */
-extern const attn_kernel attn_kernel_generic;
+/* By level and storage; dispatch.c lists them. */
+extern const attn_kernel attn_kernel_generic, attn_kernel_generic_bf16;
 
 /* Only where they are built: on x86-64. */
-extern const attn_kernel attn_kernel_avx2;
-extern const attn_kernel attn_kernel_avx512;
+extern const attn_kernel attn_kernel_avx2, attn_kernel_avx2_bf16;
+extern const attn_kernel attn_kernel_avx512, attn_kernel_avx512_widened, attn_kernel_avx512_bf16;
 
 #endif

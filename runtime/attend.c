@@ -11,15 +11,15 @@
 typedef struct worker {
     const attn_attend *attend;
     const attn_kv_shard *shards;
-    const float *query;
+    const char *query;
     float *out;
     void *kernel_scratch;
-    float *stacked_query;    /* [query_rows][d_k]: queries of a tile of several heads */
+    char *stacked_query;     /* [query_rows][d_k]: queries of a tile of several heads */
     attn_interval *visible;  /* [query_rows]: of the kernel's rows, global keys */
     attn_interval *in_block; /* [query_rows]: the same within a block */
     unsigned char *empty;    /* [scratch slots] of the current tile */
     float *partials;         /* [scratch slots] */
-    const float *tile_query; /* of the current tile, and the distance of its rows */
+    const char *tile_query;  /* of the current tile, and the distance of its rows */
     ptrdiff_t tile_query_stride;
 } worker;
 
@@ -43,7 +43,7 @@ static int64_t interval_elems(const attn_attend *attend) {
 
 static int64_t stacked_query_elems(const attn_attend *attend) {
     return whole_lines((int64_t)attend->kv.kernel->query_rows * attend->kv.key_dim *
-                       (int64_t)sizeof(float));
+                       attn_storage_bytes(attend->kv.kernel->storage));
 }
 
 attn_status attn_attend_plan(attn_attend *attend, const attn_range *arrivals, int32_t steps,
@@ -60,7 +60,7 @@ attn_status attn_attend_plan(attn_attend *attend, const attn_range *arrivals, in
         return error->status;
     attn_buffers_reserve(
         buffers, attn_elems(attend->tree.kept_slots, attend->tiling.count, partial_elems(attend)),
-        &attend->kept);
+        sizeof(float), &attend->kept);
     attend->kept_empty = attn_alloc((size_t)attend->tree.kept_slots, (size_t)attend->tiling.count);
     if (attend->kept_empty == NULL)
         return attn_fail(error, ATTN_ERR_MEMORY, "cannot allocate the flags of kept partials");
@@ -69,7 +69,7 @@ attn_status attn_attend_plan(attn_attend *attend, const attn_range *arrivals, in
                             2 * interval_elems(attend) + whole_lines(scratch_slots) +
                             whole_lines(scratch_slots * partial_elems(attend) * 4);
     attn_buffers_reserve(buffers, attn_elems(attend->threads, attend->scratch_elems, 1),
-                         &attend->scratch);
+                         sizeof(float), &attend->scratch);
     return attn_ok(error);
 }
 
@@ -79,7 +79,7 @@ static worker worker_of(const attn_attend *attend, int thread) {
 
     self.kernel_scratch = memory;
     memory += kernel_scratch_elems(attend);
-    self.stacked_query = memory;
+    self.stacked_query = (char *)memory;
     memory += stacked_query_elems(attend);
     self.visible = (attn_interval *)(void *)memory;
     memory += interval_elems(attend);
@@ -227,21 +227,22 @@ static void finish(const worker *self, const attn_tile *tile, int32_t root) {
 /* Points at the tile's queries; those of several heads are first brought together. */
 static void find_queries(worker *self, const attn_tile *tile) {
     const attn_attend *attend = self->attend;
-    int32_t key_dim = attend->kv.key_dim;
-    const float *first =
-        self->query + tile->first_row * attend->query_row_elems +
-        (tile->item * attn_range_count(attend->heads) + tile->stack->first_head) * key_dim;
+    int64_t elem_bytes = attn_storage_bytes(attend->kv.kernel->storage);
+    int64_t row_bytes = attend->query_row_elems * elem_bytes;
+    int64_t head_bytes = attend->kv.key_dim * elem_bytes;
+    const char *first =
+        self->query + tile->first_row * row_bytes +
+        (tile->item * attn_range_count(attend->heads) + tile->stack->first_head) * head_bytes;
 
     self->tile_query = first;
     self->tile_query_stride = attend->query_row_elems;
     if (tile->stack->heads == 1) return;
     for (int32_t row = 0; row < tile->kernel_rows; row++)
-        memcpy(self->stacked_query + (int64_t)row * key_dim,
-               first + row % tile->rows * attend->query_row_elems +
-                   (int64_t)(row / tile->rows) * key_dim,
-               (size_t)key_dim * sizeof(float));
+        memcpy(self->stacked_query + row * head_bytes,
+               first + row % tile->rows * row_bytes + row / tile->rows * head_bytes,
+               (size_t)head_bytes);
     self->tile_query = self->stacked_query;
-    self->tile_query_stride = key_dim;
+    self->tile_query_stride = attend->kv.key_dim;
 }
 
 static void run_tile(worker *self, const attn_tile *tile, int32_t step) {
@@ -263,7 +264,7 @@ static void run_tile(worker *self, const attn_tile *tile, int32_t step) {
 }
 
 void attn_attend_step(attn_attend *attend, int32_t step, const attn_kv_shard *shards,
-                      const float *query, float *out, attn_transfer *transfer) {
+                      const void *query, float *out, attn_transfer *transfer) {
     int64_t count = attend->tiling.count;
     int64_t done = 0;
 

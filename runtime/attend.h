@@ -50,12 +50,12 @@ attn_status attn_attend_plan(attn_attend *attend, const attn_range *arrivals, in
                              attn_buffers *buffers, attn_error *error);
 
 /* Runs step `step` on the shards that hold its blocks, in ascending order of
- * blocks and covering all of the step's. query: [rows][B][heads][d_k]. out: [rows][B]{[heads][d_v]
- * and, with_lse, [heads]}, written in the step that makes the root. `transfer` is polled; NULL:
- * nothing in flight.
+ * blocks and covering all of the step's. query: [rows][B][heads][d_k] in the kernel's storage. out:
+ * [rows][B]{[heads][d_v] and, with_lse, [heads]}, written in the step that makes the root.
+ * `transfer` is polled; NULL: nothing in flight.
  */
 void attn_attend_step(attn_attend *attend, int32_t step, const attn_kv_shard *shards,
-                      const float *query, float *out, attn_transfer *transfer);
+                      const void *query, float *out, attn_transfer *transfer);
 
 /* A zeroed one is legal. */
 void attn_attend_destroy(attn_attend *attend);

@@ -53,16 +53,17 @@ static double slowest(const attn_job *job, double mine) {
     return all;
 }
 
-static const attn_kernel *kernel_named(const char *name) {
-    int32_t count, i = 0;
-    const attn_kernel *const *kernels = attn_kernels(&count);
+/* What the plan computes with. */
+static const attn_kernel *kernel_of(const attn_job *job) {
+    attn_storage storage = (attn_storage)job->config.compute.dtype;
+    int32_t level = 0;
 
-    while (strcmp(kernels[i]->name, name) != 0) i++;
-    return kernels[i];
+    while (strcmp(attn_kernel_of(level, storage)->name, job->info.kernel) != 0) level++;
+    return attn_kernel_of(level, storage);
 }
 
 static attn_sample_times take_sample(attn_job *job) {
-    const attn_kernel *kernel = kernel_named(job->info.kernel);
+    const attn_kernel *kernel = kernel_of(job);
     attn_sample_times sample;
     double start;
 

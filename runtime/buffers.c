@@ -2,6 +2,7 @@
 
 #include <inttypes.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "memory.h"
 
@@ -27,28 +28,34 @@ static int grow(attn_buffers *buffers) {
     return 1;
 }
 
-void attn_buffers_reserve(attn_buffers *buffers, int64_t elems, float **where) {
-    buffers->bytes =
-        saturating_add(buffers->bytes, saturating_multiply(elems, (int64_t)sizeof(float)));
+/* *where := address, whatever the pointer at `where` points to. */
+static void set_pointer(void *where, void *address) {
+    memcpy(where, &address, sizeof address);
+}
+
+void attn_buffers_reserve(attn_buffers *buffers, int64_t elems, int64_t elem_bytes, void *where) {
+    int64_t bytes = saturating_multiply(elems, elem_bytes);
+
+    buffers->bytes = saturating_add(buffers->bytes, bytes);
     if (where == NULL) return;
-    *where = NULL;
+    set_pointer(where, NULL);
     if (buffers->count == buffers->capacity && !grow(buffers)) {
         buffers->out_of_memory = 1;
         return;
     }
-    buffers->entries[buffers->count++] = (attn_buffer){.where = where, .elems = elems};
+    buffers->entries[buffers->count++] = (attn_buffer){.where = where, .bytes = bytes};
 }
 
 attn_status attn_buffers_allocate(attn_buffers *buffers, attn_error *error) {
     for (int32_t i = 0; i < buffers->count && !buffers->out_of_memory; i++) {
         attn_buffer *entry = &buffers->entries[i];
 
-        entry->memory = attn_alloc((size_t)entry->elems, sizeof(float));
-        *entry->where = entry->memory;
+        entry->memory = attn_alloc((size_t)entry->bytes, 1);
+        set_pointer(entry->where, entry->memory);
         if (entry->memory == NULL)
             buffers->out_of_memory = 1;
         else
-            attn_touch(entry->memory, (size_t)entry->elems * sizeof(float));
+            attn_touch(entry->memory, (size_t)entry->bytes);
     }
     if (buffers->out_of_memory)
         return attn_fail(error, ATTN_ERR_MEMORY,

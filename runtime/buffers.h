@@ -11,9 +11,9 @@
 #include "status.h"
 
 typedef struct attn_buffer {
-    float **where; /* borrowed: the field that gets the address; NULL: the caller's memory */
-    int64_t elems;
-    float *memory; /* owned */
+    void *where; /* borrowed: the pointer that gets the address */
+    int64_t bytes;
+    void *memory; /* owned */
 } attn_buffer;
 
 typedef struct attn_buffers {
@@ -26,9 +26,10 @@ typedef struct attn_buffers {
 /* a × b × c elements, saturating at INT64_MAX; all >= 0. */
 int64_t attn_elems(int64_t a, int64_t b, int64_t c);
 
-/* Asks for `elems` floats, 64-byte aligned, whose address *where will get. With
- * `where` NULL they are only counted: arrays that the caller brings. */
-void attn_buffers_reserve(attn_buffers *buffers, int64_t elems, float **where);
+/* Asks for `elems` elements of `elem_bytes` bytes, 64-byte aligned, whose address the pointer
+ * to data at `where` will get. With `where` NULL they are only counted: arrays that the caller
+ * brings. */
+void attn_buffers_reserve(attn_buffers *buffers, int64_t elems, int64_t elem_bytes, void *where);
 
 /* Allocates all that was reserved, pages included. ATTN_ERR_MEMORY. */
 attn_status attn_buffers_allocate(attn_buffers *buffers, attn_error *error);

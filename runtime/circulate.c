@@ -45,7 +45,7 @@ const attn_kv_shard *attn_circulate_own(attn_circulate *circulate) {
     return own;
 }
 
-void attn_circulate_execute(attn_circulate *circulate, attn_attend *attend, const float *query,
+void attn_circulate_execute(attn_circulate *circulate, attn_attend *attend, const void *query,
                             float *out) {
     circulate->circulation->execute(circulate, attend, query, out);
 }

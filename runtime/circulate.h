@@ -22,7 +22,7 @@ typedef struct attn_circulate {
     attn_kv_shard *shards; /* owned; [P_s], data set where this rank holds it */
     attn_range *arrivals;  /* owned; [steps]: key blocks that each step brings */
     int32_t steps;
-    float *blocks[2]; /* borrowed from the plan's buffers; their use is the circulation's */
+    char *blocks[2]; /* borrowed from the plan's buffers; their use is the circulation's */
     attn_transfer transfer;
 } attn_circulate;
 
@@ -36,10 +36,10 @@ struct attn_circulation {
                  int64_t *pieces);
 
     /* Where this rank's own shard lies, once the buffers are allocated. */
-    float *(*own_data)(const attn_circulate *circulate);
+    char *(*own_data)(const attn_circulate *circulate);
 
     /* Moves the shards and attends to all of them. Collective on the axis. */
-    void (*execute)(attn_circulate *circulate, attn_attend *attend, const float *query, float *out);
+    void (*execute)(attn_circulate *circulate, attn_attend *attend, const void *query, float *out);
 };
 
 extern const attn_circulation attn_circulate_ring;
@@ -60,7 +60,7 @@ attn_status attn_circulate_plan(attn_circulate *circulate, const attn_circulatio
 const attn_kv_shard *attn_circulate_own(attn_circulate *circulate);
 
 /* Collective on the axis. */
-void attn_circulate_execute(attn_circulate *circulate, attn_attend *attend, const float *query,
+void attn_circulate_execute(attn_circulate *circulate, attn_attend *attend, const void *query,
                             float *out);
 
 /* A zeroed one is legal. */

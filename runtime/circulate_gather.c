@@ -12,32 +12,31 @@
 
 static void plan(attn_circulate *circulate, const attn_kv_layout *layout, attn_buffers *buffers,
                  int64_t *pieces) {
-    int64_t elems = 0;
+    int64_t bytes = 0;
 
     circulate->steps = 1;
     circulate->arrivals[0] = (attn_range){0, attn_block_count(layout->length)};
     for (int i = 0; i < layout->shards; i++) {
-        elems += circulate->shards[i].elems;
-        *pieces += attn_transfer_pieces(circulate->shards[i].elems) +
-                   attn_transfer_pieces(circulate->shards[circulate->shard].elems);
+        bytes += circulate->shards[i].bytes;
+        *pieces += attn_transfer_pieces(circulate->shards[i].bytes) +
+                   attn_transfer_pieces(circulate->shards[circulate->shard].bytes);
     }
-    attn_buffers_reserve(buffers, elems, &circulate->blocks[0]);
+    attn_buffers_reserve(buffers, bytes, 1, &circulate->blocks[0]);
 }
 
 /* Shards lie one behind the other in blocks[0]. */
-static float *data_of(const attn_circulate *circulate, int shard) {
-    float *data = circulate->blocks[0];
+static char *data_of(const attn_circulate *circulate, int shard) {
+    char *data = circulate->blocks[0];
 
-    for (int i = 0; i < shard; i++) data += circulate->shards[i].elems;
+    for (int i = 0; i < shard; i++) data += circulate->shards[i].bytes;
     return data;
 }
 
-static float *own_data(const attn_circulate *circulate) {
+static char *own_data(const attn_circulate *circulate) {
     return data_of(circulate, circulate->shard);
 }
 
-static void execute(attn_circulate *circulate, attn_attend *attend, const float *query,
-                    float *out) {
+static void execute(attn_circulate *circulate, attn_attend *attend, const void *query, float *out) {
     int shards = attend->kv.shards;
     const attn_kv_shard *own = &circulate->shards[circulate->shard];
 
@@ -47,8 +46,8 @@ static void execute(attn_circulate *circulate, attn_attend *attend, const float 
         int below = (circulate->shard - distance + shards) % shards;
 
         attn_transfer_receive(&circulate->transfer, circulate->shards[below].data,
-                              circulate->shards[below].elems, below);
-        attn_transfer_send(&circulate->transfer, own->data, own->elems, above);
+                              circulate->shards[below].bytes, below);
+        attn_transfer_send(&circulate->transfer, own->data, own->bytes, above);
     }
     attn_transfer_wait(&circulate->transfer);
     attn_attend_step(attend, 0, circulate->shards, query, out, NULL);

@@ -25,19 +25,18 @@ static void plan(attn_circulate *circulate, const attn_kv_layout *layout, attn_b
         const attn_kv_shard *shard =
             &circulate->shards[source_of(circulate->shard, layout->shards, step)];
         circulate->arrivals[step] = shard->blocks;
-        if (shard->elems > largest) largest = shard->elems;
+        if (shard->bytes > largest) largest = shard->bytes;
     }
-    attn_buffers_reserve(buffers, largest, &circulate->blocks[0]);
-    attn_buffers_reserve(buffers, layout->shards > 1 ? largest : 0, &circulate->blocks[1]);
+    attn_buffers_reserve(buffers, largest, 1, &circulate->blocks[0]);
+    attn_buffers_reserve(buffers, layout->shards > 1 ? largest : 0, 1, &circulate->blocks[1]);
     *pieces = 2 * attn_transfer_pieces(largest);
 }
 
-static float *own_data(const attn_circulate *circulate) {
+static char *own_data(const attn_circulate *circulate) {
     return circulate->blocks[0];
 }
 
-static void execute(attn_circulate *circulate, attn_attend *attend, const float *query,
-                    float *out) {
+static void execute(attn_circulate *circulate, attn_attend *attend, const void *query, float *out) {
     int shards = circulate->steps;
     int next = source_of(circulate->shard, shards, -1);
     int previous = source_of(circulate->shard, shards, 1);
@@ -50,8 +49,8 @@ static void execute(attn_circulate *circulate, attn_attend *attend, const float 
         at_hand->data = circulate->blocks[step % 2];
         if (step + 1 < shards) {
             attn_transfer_receive(&circulate->transfer, circulate->blocks[(step + 1) % 2],
-                                  arriving->elems, previous);
-            attn_transfer_send(&circulate->transfer, at_hand->data, at_hand->elems, next);
+                                  arriving->bytes, previous);
+            attn_transfer_send(&circulate->transfer, at_hand->data, at_hand->bytes, next);
         }
         attn_attend_step(attend, step, at_hand, query, out, &circulate->transfer);
         attn_transfer_wait(&circulate->transfer);

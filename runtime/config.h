@@ -51,7 +51,7 @@ typedef struct attn_config {
         int64_t threads;   /* OpenMP threads of a rank, or ATTN_AUTO */
     } parallel;
     struct {
-        int32_t dtype;  /* 0: fp32 */
+        int32_t dtype;  /* attn_storage */
         int32_t kernel; /* index of attn_kernel_name(), or ATTN_AUTO */
     } compute;
     struct {
@@ -71,7 +71,7 @@ typedef struct attn_config {
     } output;
     struct {
         int64_t rows;     /* rows to recompute in fp64; 0: none */
-        double tolerance; /* max |error| / RMS of the oracle's rows */
+        double tolerance; /* max |error| / RMS of the oracle's rows; default: by dtype */
     } verify;
 
     struct {

@@ -11,10 +11,6 @@
 #include "partition.h"
 #include "weights.h"
 
-static const char *dtype_name(int dtype) {
-    return dtype == 0 ? "fp32" : NULL;
-}
-
 static const char *synthetic_name(int tensors) {
     switch (tensors) {
         case ATTN_SYNTHETIC_LAYER:
@@ -71,7 +67,8 @@ static const attn_config_key keys[] = {
     {"parallel.threads", "threads of a rank", INTEGER(parallel.threads, 1, 4096), OR_AUTO},
 
     {"compute", "how a rank computes", SECTION},
-    {"compute.dtype", "storage of Q, K and V", CHOICE(compute.dtype, dtype_name), DEFAULT(0)},
+    {"compute.dtype", "storage of Q, K and V", CHOICE(compute.dtype, attn_storage_name),
+     DEFAULT(ATTN_FP32)},
     {"compute.kernel", "instruction set", CHOICE(compute.kernel, attn_kernel_name), OR_AUTO},
 
     {"input", "what it is computed on", SECTION},
@@ -98,7 +95,7 @@ static const attn_config_key keys[] = {
 
     {"verify", "comparison with the fp64 oracle", SECTION},
     {"verify.rows", "rows to recompute", INTEGER(verify.rows, 0, MOST_PARTS), DEFAULT(0)},
-    {"verify.tolerance", "largest error over RMS", NUMBER(verify.tolerance), DEFAULTF(1.0e-4)},
+    {"verify.tolerance", "largest error over RMS", NUMBER(verify.tolerance)},
 
     {"bench", "a sweep over configs, timed", SECTION},
     {"bench.sweep", "keys and the values that they take in turn", .type = ATTN_CONFIG_SWEEP,

@@ -6,26 +6,33 @@
 #include "memory.h"
 #include "partition.h"
 
+/* Bytes of a row at member j. */
+static int64_t row_bytes(const attn_exchange *exchange, int j) {
+    return exchange->width[j] * exchange->elem_bytes;
+}
+
 /* Pieces in flight at once: those sent to and received from every other member. */
 static int64_t pieces_in_flight(const attn_exchange *exchange) {
     int64_t my_rows = exchange->rows[exchange->member];
-    int64_t my_width = exchange->width[exchange->member];
+    int64_t my_row_bytes = row_bytes(exchange, exchange->member);
     int64_t pieces = 0;
 
     for (int j = 0; j < exchange->members; j++)
         if (j != exchange->member)
-            pieces += attn_transfer_pieces(my_rows * exchange->width[j]) +
-                      attn_transfer_pieces(exchange->rows[j] * my_width);
+            pieces += attn_transfer_pieces(my_rows * row_bytes(exchange, j)) +
+                      attn_transfer_pieces(exchange->rows[j] * my_row_bytes);
     return pieces;
 }
 
 attn_status attn_exchange_plan(attn_exchange *exchange, const attn_mesh *mesh, int64_t length,
-                               const int64_t *width, attn_buffers *buffers, attn_error *error) {
+                               const int64_t *width, int64_t elem_bytes, attn_buffers *buffers,
+                               attn_error *error) {
     size_t members = (size_t)mesh->members;
     int64_t shard_rows = attn_range_count(attn_shard_rows(length, mesh->shards, mesh->shard));
     int64_t outgoing = 0;
 
-    *exchange = (attn_exchange){.members = mesh->members, .member = mesh->member};
+    *exchange =
+        (attn_exchange){.members = mesh->members, .member = mesh->member, .elem_bytes = elem_bytes};
     exchange->rows = attn_alloc(members, sizeof *exchange->rows);
     exchange->first_row = attn_alloc(members, sizeof *exchange->first_row);
     exchange->width = attn_alloc(members, sizeof *exchange->width);
@@ -42,20 +49,22 @@ attn_status attn_exchange_plan(attn_exchange *exchange, const attn_mesh *mesh, i
     }
     for (int j = 0; j < mesh->members; j++) {
         exchange->offset[j] = outgoing;
-        if (j != mesh->member) outgoing += attn_elems(exchange->rows[mesh->member], width[j], 1);
+        if (j != mesh->member)
+            outgoing += attn_elems(exchange->rows[mesh->member], width[j], elem_bytes);
     }
-    attn_buffers_reserve(buffers, attn_elems(shard_rows, width[mesh->member], 1), &exchange->shard);
-    attn_buffers_reserve(buffers, outgoing, &exchange->outgoing);
+    attn_buffers_reserve(buffers, attn_elems(shard_rows, width[mesh->member], 1), elem_bytes,
+                         &exchange->shard);
+    attn_buffers_reserve(buffers, outgoing, 1, &exchange->outgoing);
     return attn_transfer_create(&exchange->transfer, mesh->group, pieces_in_flight(exchange),
                                 error);
 }
 
 /* My shard's rows that member j holds. */
-static float *rows_of(const attn_exchange *exchange, int j) {
-    return exchange->shard + exchange->first_row[j] * exchange->width[exchange->member];
+static char *rows_of(const attn_exchange *exchange, int j) {
+    return exchange->shard + exchange->first_row[j] * row_bytes(exchange, exchange->member);
 }
 
-float *attn_exchange_region(const attn_exchange *exchange, int member) {
+void *attn_exchange_region(const attn_exchange *exchange, int member) {
     if (member == exchange->member) return rows_of(exchange, member);
     return exchange->outgoing + exchange->offset[member];
 }
@@ -65,7 +74,7 @@ float *attn_exchange_region(const attn_exchange *exchange, int member) {
 static void exchange_pairwise(attn_exchange *exchange, int to_heads) {
     int members = exchange->members;
     int64_t my_rows = exchange->rows[exchange->member];
-    int64_t my_width = exchange->width[exchange->member];
+    int64_t my_row_bytes = row_bytes(exchange, exchange->member);
 
     for (int distance = 1; distance < members; distance++) {
         int above = (exchange->member + distance) % members;
@@ -73,14 +82,14 @@ static void exchange_pairwise(attn_exchange *exchange, int to_heads) {
 
         if (to_heads) {
             attn_transfer_receive(&exchange->transfer, rows_of(exchange, below),
-                                  exchange->rows[below] * my_width, below);
+                                  exchange->rows[below] * my_row_bytes, below);
             attn_transfer_send(&exchange->transfer, attn_exchange_region(exchange, above),
-                               my_rows * exchange->width[above], above);
+                               my_rows * row_bytes(exchange, above), above);
         } else {
             attn_transfer_receive(&exchange->transfer, attn_exchange_region(exchange, below),
-                                  my_rows * exchange->width[below], below);
+                                  my_rows * row_bytes(exchange, below), below);
             attn_transfer_send(&exchange->transfer, rows_of(exchange, above),
-                               exchange->rows[above] * my_width, above);
+                               exchange->rows[above] * my_row_bytes, above);
         }
     }
 }

@@ -12,7 +12,7 @@
  * needs no datatype and arrives in place.
  *
  * Cost per rank, forth or back: P_h − 1 messages; my rows · (width of the others)
- * floats sent. MPI_Alltoallv is not used because its counts and displacements
+ * elements sent. MPI_Alltoallv is not used because its counts and displacements
  * are ints; see transfer.h.
  */
 #ifndef ATTN_RUNTIME_EXCHANGE_H
@@ -24,22 +24,24 @@
 
 typedef struct attn_exchange {
     int members, member;
+    int64_t elem_bytes;
     int64_t *rows;      /* owned; [members]: rows that each holds */
     int64_t *first_row; /* owned; [members]: the first of them, within the shard */
     int64_t *width;     /* owned; [members]: elements of a row at each */
-    float *shard;       /* borrowed from the plan's buffers */
-    float *outgoing;    /* borrowed: regions of the other members, in their order */
-    int64_t *offset;    /* owned; [members]: of each region in `outgoing` */
+    char *shard;        /* borrowed from the plan's buffers */
+    char *outgoing;     /* borrowed: regions of the other members, in their order */
+    int64_t *offset;    /* owned; [members]: of each region in `outgoing`, in bytes */
     attn_transfer transfer;
 } attn_exchange;
 
-/* For a sequence of `length` rows; member j's rows have width[j] elements. Not
+/* For a sequence of `length` rows; member j's rows have width[j] elements of elem_bytes. Not
  * collective. The caller fills in nothing else. */
 attn_status attn_exchange_plan(attn_exchange *exchange, const attn_mesh *mesh, int64_t length,
-                               const int64_t *width, attn_buffers *buffers, attn_error *error);
+                               const int64_t *width, int64_t elem_bytes, attn_buffers *buffers,
+                               attn_error *error);
 
 /* Region of member `member` (see above), after the buffers were allocated. */
-float *attn_exchange_region(const attn_exchange *exchange, int member);
+void *attn_exchange_region(const attn_exchange *exchange, int member);
 
 /* Rows → heads: the regions' contents go to their members' shards. Heads → rows:
  * the reverse. Both start the messages; nothing may be touched before

@@ -48,7 +48,7 @@ static void attend_between_exchanges(attn_plan *plan, double *clock) {
     attn_kv_shard_pack(&plan->kv_layout, attn_circulate_own(&plan->circulate),
                        plan->key.exchange.shard, plan->value.exchange.shard, plan->threads);
     attn_circulate_execute(&plan->circulate, &plan->attend, plan->query.exchange.shard,
-                           plan->output.exchange.shard);
+                           (float *)(void *)plan->output.exchange.shard);
     lap(clock, &plan->stats.attend_sec);
 
     attn_exchange_to_rows(&plan->output.exchange);

@@ -22,16 +22,23 @@ attn_status attn_head_tensor_plan(attn_head_tensor *tensor, const attn_mesh *mes
     if (width == NULL) return attn_fail(error, ATTN_ERR_MEMORY, "cannot allocate a plan");
     for (int j = 0; j < mesh->members; j++)
         width[j] = tensor->batch * attn_head_tensor_item_width(tensor, mesh->members, j);
-    attn_exchange_plan(&tensor->exchange, mesh, length, width, buffers, error);
+    attn_exchange_plan(&tensor->exchange, mesh, length, width, attn_storage_bytes(tensor->storage),
+                       buffers, error);
     free(width);
     return error->status;
 }
 
-float *attn_head_tensor_at(const attn_head_tensor *tensor, int member, int64_t row, int64_t item) {
+/* Element `elem` of own row `row` in the region of `member`. */
+static void *elem_at(const attn_head_tensor *tensor, int member, int64_t row, int64_t elem) {
     const attn_exchange *exchange = &tensor->exchange;
 
-    return attn_exchange_region(exchange, member) + row * exchange->width[member] +
-           item * attn_head_tensor_item_width(tensor, exchange->members, member);
+    return (char *)attn_exchange_region(exchange, member) +
+           (row * exchange->width[member] + elem) * exchange->elem_bytes;
+}
+
+void *attn_head_tensor_at(const attn_head_tensor *tensor, int member, int64_t row, int64_t item) {
+    return elem_at(tensor, member, row,
+                   item * attn_head_tensor_item_width(tensor, tensor->exchange.members, member));
 }
 
 /* Copies one head of one batch item between the caller's rows and a region. */
@@ -39,17 +46,16 @@ static void copy_head(const attn_head_tensor *tensor, int member, int64_t item, 
                       float *data, int to_region) {
     const attn_exchange *exchange = &tensor->exchange;
     attn_range heads = attn_head_tensor_heads(tensor, exchange->members, member);
-    float *region =
-        attn_head_tensor_at(tensor, member, 0, item) + (head - heads.first) * tensor->dim;
-    size_t bytes = (size_t)tensor->dim * sizeof(float);
+    int64_t first = item * attn_head_tensor_item_width(tensor, exchange->members, member) +
+                    (head - heads.first) * tensor->dim;
 
     for (int64_t row = 0; row < exchange->rows[exchange->member]; row++) {
-        float *in_region = region + row * exchange->width[member];
+        void *in_region = elem_at(tensor, member, row, first);
         float *in_data = data + row * tensor->dim;
         if (to_region)
-            memcpy(in_region, in_data, bytes);
+            attn_store(tensor->storage, in_data, tensor->dim, in_region);
         else
-            memcpy(in_data, in_region, bytes);
+            memcpy(in_data, in_region, (size_t)tensor->dim * sizeof(float));
     }
 }
 
@@ -92,7 +98,7 @@ void attn_head_tensor_gather_lse(const attn_head_tensor *tensor, float *lse) {
         for (int64_t item = 0; item < tensor->batch; item++)
             for (int64_t row = 0; row < rows; row++) {
                 const float *behind_heads =
-                    attn_head_tensor_at(tensor, member, row, item) + count * tensor->dim;
+                    (float *)attn_head_tensor_at(tensor, member, row, item) + count * tensor->dim;
                 for (int64_t head = 0; head < count; head++)
                     lse[(item * tensor->heads + heads.first + head) * rows + row] =
                         behind_heads[head];

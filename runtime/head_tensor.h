@@ -7,6 +7,7 @@
 #ifndef ATTN_RUNTIME_HEAD_TENSOR_H
 #define ATTN_RUNTIME_HEAD_TENSOR_H
 
+#include "attnspan/kernels.h"
 #include "exchange.h"
 #include "partition.h"
 
@@ -15,7 +16,8 @@ typedef struct attn_head_tensor {
     int64_t heads;    /* H: how query heads are dealt */
     int64_t kv_heads; /* H_kv where the columns are kv heads, 0 where they are query heads */
     int32_t dim;
-    int with_lse;
+    int with_lse;         /* only with ATTN_FP32 */
+    attn_storage storage; /* of the elements */
     attn_exchange exchange;
 } attn_head_tensor;
 
@@ -31,10 +33,11 @@ attn_range attn_head_tensor_heads(const attn_head_tensor *tensor, int members, i
 int64_t attn_head_tensor_item_width(const attn_head_tensor *tensor, int members, int member);
 
 /* Where the region of `member` has its first head of (own row, batch item). */
-float *attn_head_tensor_at(const attn_head_tensor *tensor, int member, int64_t row, int64_t item);
+void *attn_head_tensor_at(const attn_head_tensor *tensor, int member, int64_t row, int64_t item);
 
-/* Attention alone: between the caller's [B][H][rows][dim] and the regions; `lse`
- * [B][H][rows] may be NULL. Single-threaded copies, one per head and member. */
+/* Attention alone: from the caller's fp32 [B][H][rows][dim] to the regions, or from regions of
+ * fp32 to the caller; `lse` [B][H][rows] may be NULL. Single-threaded copies, one per head and
+ * member. */
 void attn_head_tensor_scatter(const attn_head_tensor *tensor, const float *data, int threads);
 void attn_head_tensor_gather(const attn_head_tensor *tensor, float *data, int threads);
 void attn_head_tensor_gather_lse(const attn_head_tensor *tensor, float *lse);

@@ -121,6 +121,7 @@ attn_status attn_job_plan(attn_job *job, const attn_options *callbacks, attn_err
         return error->status;
     options.circulate = attn_circulation_name(config->parallel.circulate);
     options.kernel = attn_kernel_name(config->compute.kernel);
+    options.storage = (attn_storage)config->compute.dtype;
     options.threads = (int32_t)or_auto(config->parallel.threads);
     options.with_lse = wants_lse(job);
     if (attn_job_choose_mesh(job, job->ranks, &options.mesh_heads, &options.mesh_sequence, error) !=

@@ -1,30 +1,37 @@
 #include "kv_shard.h"
 
-#include <string.h>
-
 #include "buffers.h"
 
-/* Elements of one head of one batch item. */
-static int64_t head_elems(const attn_kv_layout *layout, int64_t rows) {
-    return attn_packed_key_elems(layout->kernel, rows, layout->key_dim) +
-           attn_elems(rows, layout->value_dim, 1);
+static int64_t key_bytes(const attn_kv_layout *layout, int64_t rows) {
+    return attn_elems(attn_packed_key_elems(layout->kernel, rows, layout->key_dim),
+                      attn_storage_bytes(layout->kernel->storage), 1);
 }
 
-attn_kv_shard attn_kv_shard_of(const attn_kv_layout *layout, int index, float *data) {
+static int64_t value_bytes(const attn_kv_layout *layout, int64_t rows) {
+    return attn_elems(attn_packed_value_elems(layout->kernel, rows, layout->value_dim),
+                      attn_storage_bytes(layout->kernel->storage), 1);
+}
+
+/* Bytes of one head of one batch item. */
+static int64_t head_bytes(const attn_kv_layout *layout, int64_t rows) {
+    return key_bytes(layout, rows) + value_bytes(layout, rows);
+}
+
+attn_kv_shard attn_kv_shard_of(const attn_kv_layout *layout, int index, char *data) {
     attn_kv_shard shard;
 
     shard.blocks = attn_shard_blocks(layout->length, layout->shards, index);
     shard.rows = attn_shard_rows(layout->length, layout->shards, index);
-    shard.elems = attn_elems(layout->batch, layout->kv_heads,
-                             head_elems(layout, attn_range_count(shard.rows)));
+    shard.bytes = attn_elems(layout->batch, layout->kv_heads,
+                             head_bytes(layout, attn_range_count(shard.rows)));
     shard.data = data;
     return shard;
 }
 
-static float *head_data(const attn_kv_layout *layout, const attn_kv_shard *shard, int64_t item,
-                        int64_t kv_head) {
+static char *head_data(const attn_kv_layout *layout, const attn_kv_shard *shard, int64_t item,
+                       int64_t kv_head) {
     return shard->data +
-           (item * layout->kv_heads + kv_head) * head_elems(layout, attn_range_count(shard->rows));
+           (item * layout->kv_heads + kv_head) * head_bytes(layout, attn_range_count(shard->rows));
 }
 
 static int64_t rows_before(const attn_kv_layout *layout, const attn_kv_shard *shard,
@@ -33,41 +40,37 @@ static int64_t rows_before(const attn_kv_layout *layout, const attn_kv_shard *sh
 }
 
 /* Blocks are whole panels, so the keys before `block` fill theirs. */
-const float *attn_kv_shard_keys(const attn_kv_layout *layout, const attn_kv_shard *shard,
-                                int64_t item, int64_t kv_head, int64_t block) {
+const void *attn_kv_shard_keys(const attn_kv_layout *layout, const attn_kv_shard *shard,
+                               int64_t item, int64_t kv_head, int64_t block) {
     return head_data(layout, shard, item, kv_head) +
-           rows_before(layout, shard, block) * layout->key_dim;
+           key_bytes(layout, rows_before(layout, shard, block));
 }
 
-const float *attn_kv_shard_values(const attn_kv_layout *layout, const attn_kv_shard *shard,
-                                  int64_t item, int64_t kv_head, int64_t block) {
-    int64_t rows = attn_range_count(shard->rows);
-
+const void *attn_kv_shard_values(const attn_kv_layout *layout, const attn_kv_shard *shard,
+                                 int64_t item, int64_t kv_head, int64_t block) {
     return head_data(layout, shard, item, kv_head) +
-           attn_packed_key_elems(layout->kernel, rows, layout->key_dim) +
-           rows_before(layout, shard, block) * layout->value_dim;
+           key_bytes(layout, attn_range_count(shard->rows)) +
+           value_bytes(layout, rows_before(layout, shard, block));
 }
 
-static void pack_head(const attn_kv_layout *layout, const attn_kv_shard *shard, const float *keys,
-                      const float *values, int64_t item, int64_t kv_head) {
+static void pack_head(const attn_kv_layout *layout, const attn_kv_shard *shard, const char *keys,
+                      const char *values, int64_t item, int64_t kv_head) {
+    const attn_kernel *kernel = layout->kernel;
     int64_t rows = attn_range_count(shard->rows);
     int64_t heads_before = item * layout->kv_heads + kv_head;
     int64_t heads_per_row = layout->batch * layout->kv_heads;
-    int64_t key_stride = heads_per_row * layout->key_dim;
-    int64_t value_stride = heads_per_row * layout->value_dim;
-    float *packed = head_data(layout, shard, item, kv_head);
-    float *packed_values = packed + attn_packed_key_elems(layout->kernel, rows, layout->key_dim);
+    int64_t elem_bytes = attn_storage_bytes(kernel->storage);
+    char *packed = head_data(layout, shard, item, kv_head);
 
-    layout->kernel->pack_keys(keys + heads_before * layout->key_dim, key_stride, rows,
-                              layout->key_dim, packed);
-    for (int64_t row = 0; row < rows; row++)
-        memcpy(packed_values + row * layout->value_dim,
-               values + row * value_stride + heads_before * layout->value_dim,
-               (size_t)layout->value_dim * sizeof(float));
+    kernel->pack_keys(keys + heads_before * layout->key_dim * elem_bytes,
+                      heads_per_row * layout->key_dim, rows, layout->key_dim, packed);
+    kernel->pack_values(values + heads_before * layout->value_dim * elem_bytes,
+                        heads_per_row * layout->value_dim, rows, layout->value_dim,
+                        packed + key_bytes(layout, rows));
 }
 
-void attn_kv_shard_pack(const attn_kv_layout *layout, const attn_kv_shard *shard, const float *keys,
-                        const float *values, int threads) {
+void attn_kv_shard_pack(const attn_kv_layout *layout, const attn_kv_shard *shard, const void *keys,
+                        const void *values, int threads) {
     int64_t heads = layout->batch * layout->kv_heads;
 
     if (attn_range_count(shard->rows) == 0) return;

@@ -99,13 +99,22 @@ double attn_measure_peak(const attn_kernel *kernel, int threads) {
     double start = omp_get_wtime(), flops = 0, seconds;
 
 #pragma omp parallel num_threads(threads) reduction(+ : flops)
-    flops += kernel->fma_work(ROUNDS);
+    flops += kernel->peak_work(ROUNDS);
     seconds = omp_get_wtime() - start;
     return seconds > 0 ? flops / seconds * 1e-9 : 0;
 }
 
-attn_status attn_measure(const attn_kernel *kernel, int threads, attn_rates *rates,
-                         attn_error *error) {
+/* The best of a few peaks; 0 without a kernel. */
+static double best_peak(const attn_kernel *kernel, int threads) {
+    double best = 0;
+
+    for (int repeat = 0; repeat < REPEATS && kernel != NULL; repeat++)
+        best = fmax(best, attn_measure_peak(kernel, threads));
+    return best;
+}
+
+attn_status attn_measure(const attn_kernel *kernel, const attn_kernel *dot_bf16, int threads,
+                         attn_rates *rates, attn_error *error) {
     int64_t gemm_elems = (int64_t)threads * GEMM_ELEMS;
     int64_t all_kernel_elems = threads * kernel_elems(kernel);
     int64_t elems = 3 * (int64_t)TRIAD_ELEMS;
@@ -119,9 +128,8 @@ attn_status attn_measure(const attn_kernel *kernel, int threads, attn_rates *rat
     fill(data, elems);
     openblas_set_num_threads(1);
     measured = kernel;
-    rates->fma_gflops = 0;
-    for (int repeat = 0; repeat < REPEATS; repeat++)
-        rates->fma_gflops = fmax(rates->fma_gflops, attn_measure_peak(kernel, threads));
+    rates->fma_gflops = best_peak(kernel, threads);
+    rates->dot_bf16_gflops = best_peak(dot_bf16, threads);
     rates->sgemm_gflops =
         best_rate(threads, 2.0 * GEMM_SIZE * GEMM_SIZE * GEMM_SIZE, run_gemm, data, GEMM_ELEMS) *
         1e-9;

@@ -8,16 +8,19 @@
 
 typedef struct attn_rates {
     double fma_gflops;            /* fp32 multiply-adds on registers, at the kernel's level */
+    double dot_bf16_gflops;       /* products of bf16 pairs on registers; 0: none measured */
     double sgemm_gflops;          /* 768 × 768 × 768 per thread, all at once */
     double kernel_gflops;         /* attention, d = 64, one block of 512 keys in cache */
     double memory_gbytes_per_sec; /* a[i] = b[i] + 3 c[i] over 192 MiB: 12 bytes an element */
 } attn_rates;
 
-/* With `threads` OpenMP threads. ATTN_ERR_MEMORY. */
-attn_status attn_measure(const attn_kernel *kernel, int threads, attn_rates *rates,
-                         attn_error *error);
+/* With `threads` OpenMP threads. `kernel` is of fp32; `dot_bf16` is the kernel whose products are
+ * of bf16 pairs, or NULL. ATTN_ERR_MEMORY. */
+attn_status attn_measure(const attn_kernel *kernel, const attn_kernel *dot_bf16, int threads,
+                         attn_rates *rates, attn_error *error);
 
-/* GFLOP/s of multiply-adds with `threads` threads at once, over about a millisecond. */
+/* GFLOP/s of what the kernel's products are made of, with `threads` threads at once, over about a
+ * millisecond. */
 double attn_measure_peak(const attn_kernel *kernel, int threads);
 
 #endif

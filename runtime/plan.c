@@ -51,6 +51,8 @@ static attn_status check_problem(const attn_problem *problem, attn_error *error)
 static attn_status check_options(const attn_options *options, attn_error *error) {
     if (options->mesh_heads < 0 || options->mesh_sequence < 0 || options->threads < 0)
         return attn_fail(error, ATTN_ERR_CONFIG, "mesh and threads are positive, or 0 for auto");
+    if (attn_storage_name((int)options->storage) == NULL)
+        return attn_fail(error, ATTN_ERR_CONFIG, "there is no storage %d", (int)options->storage);
     if (options->circulate != NULL && attn_circulation_find(options->circulate) == NULL)
         return attn_fail(error, ATTN_ERR_CONFIG, "there is no circulation \"%s\"",
                          options->circulate);
@@ -58,11 +60,12 @@ static attn_status check_options(const attn_options *options, attn_error *error)
 }
 
 /* The wanted kernel, or the fastest that every rank runs. Collective. */
-static attn_status choose_kernel(attn_plan *plan, MPI_Comm comm, const char *wanted,
+static attn_status choose_kernel(attn_plan *plan, MPI_Comm comm, const attn_options *options,
                                  attn_error *error) {
-    int32_t count;
-    const attn_kernel *const *kernels = attn_kernels(&count);
-    int32_t best = attn_kernel_best();
+    /* A storage that does not exist is refused by check_options, after this. */
+    attn_storage storage = options->storage == ATTN_BF16 ? ATTN_BF16 : ATTN_FP32;
+    const char *wanted = options->kernel;
+    int32_t best = attn_kernel_best(storage);
     int32_t common;
 
     ATTN_MPI(MPI_Allreduce(&best, &common, 1, MPI_INT32_T, MPI_MIN, comm));
@@ -71,16 +74,18 @@ static attn_status choose_kernel(attn_plan *plan, MPI_Comm comm, const char *wan
                          "the environment variable %s names no kernel; set it to one of those that "
                          "compute.kernel takes, or not at all",
                          ATTN_KERNEL_VARIABLE);
-    plan->kernel = kernels[common];
+    plan->kernel = attn_kernel_of(common, storage);
     if (wanted == NULL) return attn_ok(error);
-    for (int32_t i = 0; i < count; i++) {
-        if (strcmp(kernels[i]->name, wanted) != 0) continue;
-        plan->kernel = kernels[i];
-        if (kernels[i]->supported()) return attn_ok(error);
+    for (int32_t level = 0; level < attn_kernel_levels(); level++) {
+        const attn_kernel *kernel = attn_kernel_of(level, storage);
+
+        if (strcmp(attn_kernel_name(level), wanted) != 0) continue;
+        plan->kernel = kernel;
+        if (kernel->supported()) return attn_ok(error);
         return attn_fail(error, ATTN_ERR_CONFIG,
                          "this CPU does not run the kernel \"%s\"; the fastest on all ranks is "
                          "\"%s\"",
-                         wanted, kernels[common]->name);
+                         wanted, attn_kernel_name(common));
     }
     return attn_fail(error, ATTN_ERR_CONFIG, "there is no kernel \"%s\"", wanted);
 }
@@ -109,15 +114,20 @@ static void count_callers_arrays(attn_plan *plan) {
     if (problem->model_dim > 0) {
         int64_t columns = problem->heads * ((int64_t)problem->key_dim + problem->value_dim) +
                           problem->kv_heads * ((int64_t)problem->key_dim + problem->value_dim);
-        attn_buffers_reserve(&plan->buffers, attn_elems(queries, problem->model_dim, 2), NULL);
-        attn_buffers_reserve(&plan->buffers, attn_elems(columns, problem->model_dim, 1), NULL);
+        attn_buffers_reserve(&plan->buffers, attn_elems(queries, problem->model_dim, 2),
+                             sizeof(float), NULL);
+        attn_buffers_reserve(&plan->buffers, attn_elems(columns, problem->model_dim, 1),
+                             sizeof(float), NULL);
     } else {
         int64_t dims = (int64_t)problem->key_dim + problem->value_dim;
-        attn_buffers_reserve(&plan->buffers, attn_elems(queries, problem->heads, dims), NULL);
-        attn_buffers_reserve(&plan->buffers, attn_elems(keys, problem->kv_heads, dims), NULL);
+        attn_buffers_reserve(&plan->buffers, attn_elems(queries, problem->heads, dims),
+                             sizeof(float), NULL);
+        attn_buffers_reserve(&plan->buffers, attn_elems(keys, problem->kv_heads, dims),
+                             sizeof(float), NULL);
     }
     if (plan->with_lse)
-        attn_buffers_reserve(&plan->buffers, attn_elems(queries, problem->heads, 1), NULL);
+        attn_buffers_reserve(&plan->buffers, attn_elems(queries, problem->heads, 1), sizeof(float),
+                             NULL);
 }
 
 static attn_status plan_tensors(attn_plan *plan, attn_error *error) {
@@ -127,12 +137,25 @@ static attn_status plan_tensors(attn_plan *plan, attn_error *error) {
         attn_head_tensor value;
         int64_t length;
     } tensors[] = {
-        {&plan->query, {.batch = p->batch, .heads = p->heads, .dim = p->key_dim}, p->length},
+        {&plan->query,
+         {.batch = p->batch,
+          .heads = p->heads,
+          .dim = p->key_dim,
+          .storage = plan->kernel->storage},
+         p->length},
         {&plan->key,
-         {.batch = p->batch, .heads = p->heads, .kv_heads = p->kv_heads, .dim = p->key_dim},
+         {.batch = p->batch,
+          .heads = p->heads,
+          .kv_heads = p->kv_heads,
+          .dim = p->key_dim,
+          .storage = plan->kernel->storage},
          p->kv_length},
         {&plan->value,
-         {.batch = p->batch, .heads = p->heads, .kv_heads = p->kv_heads, .dim = p->value_dim},
+         {.batch = p->batch,
+          .heads = p->heads,
+          .kv_heads = p->kv_heads,
+          .dim = p->value_dim,
+          .storage = plan->kernel->storage},
          p->kv_length},
         {&plan->output,
          {.batch = p->batch, .heads = p->heads, .dim = p->value_dim, .with_lse = plan->with_lse},
@@ -258,7 +281,7 @@ static attn_status plan_mesh(attn_plan *plan, MPI_Comm comm, const attn_options 
     int ranks;
 
     ATTN_MPI(MPI_Comm_size(comm, &ranks));
-    choose_kernel(plan, comm, options->kernel, &kernel_error);
+    choose_kernel(plan, comm, options, &kernel_error);
     if (check_problem(&plan->problem, error) == ATTN_OK &&
         check_options(options, error) == ATTN_OK &&
         attn_mesh_choose(&plan->problem, ranks, &members, &shards, error) == ATTN_OK)

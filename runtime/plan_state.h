@@ -14,8 +14,8 @@
 struct attn_plan {
     attn_problem problem; /* scale filled in */
     attn_mesh mesh;
-    const attn_kernel *kernel;
-    int threads; /* of this rank */
+    const attn_kernel *kernel; /* of the storage that was asked for */
+    int threads;               /* of this rank */
     int with_lse;
     attn_rows query_rows, key_rows; /* own rows */
     attn_head_tensor query, key, value, output;

@@ -39,7 +39,7 @@ void attn_project_plan(attn_project *project, int64_t length, attn_buffers *buff
     project->tile_rows = block < MAX_TILE_ROWS ? block : MAX_TILE_ROWS;
     project->scratch_elems = project->tile_rows * (widest_input + widest_output);
     attn_buffers_reserve(buffers, attn_elems(project->threads, project->scratch_elems, 1),
-                         &project->scratch);
+                         sizeof(float), &project->scratch);
 }
 
 static int64_t first_tile(const attn_project *project) {
@@ -89,10 +89,16 @@ static const float *input_tile(const attn_project *project, const row_tile *tile
     return padded;
 }
 
-/* Own rows of `result`, plus the bias, to the regions of all members. */
-static void scatter_tile(const attn_project *project, const row_tile *tile, const projection *which,
-                         const float *result) {
-    const attn_head_tensor *tensor = which->tensor;
+/* Own rows of `result` plus the bias, in place. */
+static void add_bias(const row_tile *tile, const float *bias, int64_t columns, float *result) {
+    if (bias == NULL) return;
+    for (int64_t row = tile->own.first; row < tile->own.last; row++)
+        for (int64_t c = 0; c < columns; c++) result[(row - tile->first) * columns + c] += bias[c];
+}
+
+/* Own rows of `result` to the regions of all members, as they are stored there. */
+static void scatter_tile(const attn_project *project, const row_tile *tile,
+                         const attn_head_tensor *tensor, const float *result) {
     int64_t columns = columns_of(tensor);
 
     for (int member = 0; member < tensor->exchange.members; member++) {
@@ -100,15 +106,9 @@ static void scatter_tile(const attn_project *project, const row_tile *tile, cons
         int64_t first = heads.first * tensor->dim;
         int64_t count = attn_range_count(heads) * tensor->dim;
 
-        for (int64_t row = tile->own.first; row < tile->own.last && count > 0; row++) {
-            const float *from = result + (row - tile->first) * columns + first;
-            float *to = attn_head_tensor_at(tensor, member, row - project->rows.first, tile->item);
-
-            if (which->bias == NULL)
-                memcpy(to, from, (size_t)count * sizeof(float));
-            else
-                for (int64_t c = 0; c < count; c++) to[c] = from[c] + which->bias[first + c];
-        }
+        for (int64_t row = tile->own.first; row < tile->own.last && count > 0; row++)
+            attn_store(tensor->storage, result + (row - tile->first) * columns + first, count,
+                       attn_head_tensor_at(tensor, member, row - project->rows.first, tile->item));
     }
 }
 
@@ -138,7 +138,8 @@ void attn_project_inputs(const attn_project *project, const attn_weights *weight
 
         multiply(project, input_tile(project, &tile, x, padded), project->model_dim, which->weight,
                  columns_of(which->tensor), result);
-        scatter_tile(project, &tile, which, result);
+        add_bias(&tile, which->bias, columns_of(which->tensor), result);
+        scatter_tile(project, &tile, which->tensor, result);
     }
     openblas_set_num_threads(blas_threads);
 }

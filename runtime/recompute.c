@@ -111,6 +111,21 @@ static void widen_input(const oracle_run *self, int64_t item, int64_t first, int
     for (int64_t i = 0; i < count * width; i++) self->input[i] = x[i];
 }
 
+/* Elements as the problem's storage keeps them: what the kernels are given. */
+static void round_to_storage(const oracle_run *self, double *data, int64_t count) {
+    if (self->job->config.compute.dtype != ATTN_BF16) return;
+    for (int64_t i = 0; i < count; i++) {
+        float x = (float)data[i];
+        uint16_t stored;
+        uint32_t bits;
+
+        attn_store(ATTN_BF16, &x, 1, &stored);
+        bits = (uint32_t)stored << 16;
+        memcpy(&x, &bits, sizeof x);
+        data[i] = (double)x;
+    }
+}
+
 /* The queries of own samples; others stay zero. */
 static void make_queries(const oracle_run *self) {
     const attn_problem *problem = self->problem;
@@ -126,14 +141,14 @@ static void make_queries(const oracle_run *self) {
             widen_input(self, sample->item, sample->own, 1);
             linear(self->input, 1, problem->model_dim, self->weights.weight[0],
                    self->weights.bias[0], width, query);
-            continue;
         }
-        for (int64_t c = 0; c < width; c++) {
+        for (int64_t c = 0; c < width && problem->model_dim == 0; c++) {
             int64_t head = sample->item * problem->heads + c / problem->key_dim;
             query[c] =
                 self->job
                     ->q[(head * own_rows + sample->own) * problem->key_dim + c % problem->key_dim];
         }
+        round_to_storage(self, query, width);
     }
 }
 
@@ -155,19 +170,23 @@ static void make_keys(const oracle_run *self, int64_t item, int64_t first, int64
                       int with_values) {
     const attn_problem *problem = self->problem;
     const fp64_weights *weights = &self->weights;
+    int64_t key_columns = problem->kv_heads * problem->key_dim;
+    int64_t value_columns = problem->kv_heads * problem->value_dim;
 
     if (problem->model_dim > 0) {
         widen_input(self, item, first, count);
         linear(self->input, count, problem->model_dim, weights->weight[1], weights->bias[1],
-               problem->kv_heads * problem->key_dim, self->keys);
+               key_columns, self->keys);
         if (with_values)
             linear(self->input, count, problem->model_dim, weights->weight[2], weights->bias[2],
-                   problem->kv_heads * problem->value_dim, self->values);
-        return;
+                   value_columns, self->values);
+    } else {
+        widen_heads(self, self->job->k, item, first, count, problem->key_dim, self->keys);
+        if (with_values)
+            widen_heads(self, self->job->v, item, first, count, problem->value_dim, self->values);
     }
-    widen_heads(self, self->job->k, item, first, count, problem->key_dim, self->keys);
-    if (with_values)
-        widen_heads(self, self->job->v, item, first, count, problem->value_dim, self->values);
+    round_to_storage(self, self->keys, count * key_columns);
+    if (with_values) round_to_storage(self, self->values, count * value_columns);
 }
 
 /* --- the two passes ---------------------------------------------------------- */

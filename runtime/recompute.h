@@ -6,6 +6,10 @@
  *   3. pass 2: the same keys and values again, Σ exp and Σ exp · v; summed over ranks;
  *   4. W^O in fp64, on every rank.
  *
+ * Queries, keys and values are rounded to the problem's storage, as those of the kernels are, so
+ * that their own error is what is seen. (A projection that lies on the edge between two bf16 may
+ * fall to the other side in fp64: one element in some thousand, by 2^-8 of itself.)
+ *
  * It shares the oracle of kernels.h with the tests, but neither exchange,
  * circulation, kernel nor merge with what it is held against.
  *

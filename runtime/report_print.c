@@ -45,7 +45,8 @@ static void print_problem(const attn_job *job, const attn_report *report) {
     printf(", B %" PRId64 ", H %" PRId64 ", H_kv %" PRId64 ", d_k %d, d_v %d", p->batch, p->heads,
            p->kv_heads, p->key_dim, p->value_dim);
     if (p->model_dim > 0) printf(", d_model %" PRId64, p->model_dim);
-    printf("\n             mask %s, fp32\n", attn_mask_name((int)p->mask));
+    printf("\n             mask %s, %s\n", attn_mask_name((int)p->mask),
+           attn_storage_name(job->config.compute.dtype));
     printf("  mesh       %d rank%s = %d head group%s x %d sequence shard%s, %s, %s\n", job->ranks,
            job->ranks == 1 ? "" : "s", info->mesh_heads, info->mesh_heads == 1 ? "" : "s",
            info->mesh_sequence, info->mesh_sequence == 1 ? "" : "s", info->circulate, info->layout);

@@ -9,18 +9,14 @@
 
 enum { TAG = 1 };
 
-static int64_t largest_piece(void) {
-    return attn_max_transfer_bytes() / (int64_t)sizeof(float);
-}
-
-int64_t attn_transfer_pieces(int64_t elems) {
-    int64_t piece = largest_piece();
-    return elems / piece + (elems % piece != 0);
+int64_t attn_transfer_pieces(int64_t bytes) {
+    int64_t piece = attn_max_transfer_bytes();
+    return bytes / piece + (bytes % piece != 0);
 }
 
 attn_status attn_transfer_create(attn_transfer *transfer, MPI_Comm comm, int64_t pieces,
                                  attn_error *error) {
-    *transfer = (attn_transfer){.comm = comm, .piece_elems = largest_piece()};
+    *transfer = (attn_transfer){.comm = comm, .piece_bytes = attn_max_transfer_bytes()};
     if (pieces > INT_MAX)
         return attn_fail(error, ATTN_ERR_MACHINE, "more than %d messages in flight", INT_MAX);
     transfer->requests = attn_alloc((size_t)pieces, sizeof *transfer->requests);
@@ -31,7 +27,7 @@ attn_status attn_transfer_create(attn_transfer *transfer, MPI_Comm comm, int64_t
 }
 
 static int piece_count(const attn_transfer *transfer, int64_t left) {
-    return (int)(left < transfer->piece_elems ? left : transfer->piece_elems);
+    return (int)(left < transfer->piece_bytes ? left : transfer->piece_bytes);
 }
 
 static MPI_Request *next_request(attn_transfer *transfer) {
@@ -39,19 +35,19 @@ static MPI_Request *next_request(attn_transfer *transfer) {
     return &transfer->requests[transfer->count++];
 }
 
-void attn_transfer_send(attn_transfer *transfer, const float *data, int64_t elems, int peer) {
-    for (int64_t done = 0; done < elems; done += transfer->piece_elems) {
-        int count = piece_count(transfer, elems - done);
-        ATTN_MPI(MPI_Isend(data + done, count, MPI_FLOAT, peer, TAG, transfer->comm,
+void attn_transfer_send(attn_transfer *transfer, const void *data, int64_t bytes, int peer) {
+    for (int64_t done = 0; done < bytes; done += transfer->piece_bytes) {
+        int count = piece_count(transfer, bytes - done);
+        ATTN_MPI(MPI_Isend((const char *)data + done, count, MPI_BYTE, peer, TAG, transfer->comm,
                            next_request(transfer)));
     }
-    transfer->sent_bytes += elems * (int64_t)sizeof(float);
+    transfer->sent_bytes += bytes;
 }
 
-void attn_transfer_receive(attn_transfer *transfer, float *data, int64_t elems, int peer) {
-    for (int64_t done = 0; done < elems; done += transfer->piece_elems) {
-        int count = piece_count(transfer, elems - done);
-        ATTN_MPI(MPI_Irecv(data + done, count, MPI_FLOAT, peer, TAG, transfer->comm,
+void attn_transfer_receive(attn_transfer *transfer, void *data, int64_t bytes, int peer) {
+    for (int64_t done = 0; done < bytes; done += transfer->piece_bytes) {
+        int count = piece_count(transfer, bytes - done);
+        ATTN_MPI(MPI_Irecv((char *)data + done, count, MPI_BYTE, peer, TAG, transfer->comm,
                            next_request(transfer)));
     }
 }
@@ -70,7 +66,9 @@ void attn_transfer_wait(attn_transfer *transfer) {
 }
 
 void attn_broadcast_floats(MPI_Comm comm, float *data, int64_t elems) {
-    for (int64_t done = 0, piece = largest_piece(); done < elems; done += piece)
+    const int64_t piece = attn_max_transfer_bytes() / (int64_t)sizeof(float);
+
+    for (int64_t done = 0; done < elems; done += piece)
         ATTN_MPI(MPI_Bcast(data + done, (int)(elems - done < piece ? elems - done : piece),
                            MPI_FLOAT, 0, comm));
 }

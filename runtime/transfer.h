@@ -18,21 +18,21 @@
 typedef struct attn_transfer {
     MPI_Comm comm;         /* borrowed */
     MPI_Request *requests; /* owned */
-    int64_t piece_elems;   /* largest piece of a message */
+    int64_t piece_bytes;   /* largest piece of a message */
     int count, capacity;   /* requests in flight, and room */
     int64_t sent_bytes;    /* since the last reset by its owner */
 } attn_transfer;
 
-/* Requests that a message of that many elements takes. */
-int64_t attn_transfer_pieces(int64_t elems);
+/* Requests that a message of that many bytes takes. */
+int64_t attn_transfer_pieces(int64_t bytes);
 
 /* Not collective. ATTN_ERR_MEMORY. */
 attn_status attn_transfer_create(attn_transfer *transfer, MPI_Comm comm, int64_t pieces,
                                  attn_error *error);
 
-/* Starts sending, or receiving, `elems` floats. */
-void attn_transfer_send(attn_transfer *transfer, const float *data, int64_t elems, int peer);
-void attn_transfer_receive(attn_transfer *transfer, float *data, int64_t elems, int peer);
+/* Starts sending, or receiving, `bytes` bytes. */
+void attn_transfer_send(attn_transfer *transfer, const void *data, int64_t bytes, int peer);
+void attn_transfer_receive(attn_transfer *transfer, void *data, int64_t bytes, int peer);
 
 /* Lets MPI make progress; nothing moves over TCP outside of MPI calls. */
 void attn_transfer_poll(attn_transfer *transfer);

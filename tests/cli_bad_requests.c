@@ -335,8 +335,8 @@ static void a_wrong_config_is_refused_at_its_line_and_column(void) {
                      "(did you mean causal?)"}},
         {"an unknown kernel", .config = "layer.yaml", .sets = {"compute.kernel=avx9"},
          .message = {"--set: compute.kernel: is 'avx9'; must be one of auto, generic"}},
-        {"a dtype that is not built", .config = "layer.yaml", .sets = {"compute.dtype=bf16"},
-         .message = {"--set: compute.dtype: is 'bf16'; must be fp32"}},
+        {"a dtype that is not built", .config = "layer.yaml", .sets = {"compute.dtype=fp16"},
+         .message = {"--set: compute.dtype: is 'fp16'; must be one of fp32, bf16"}},
         {"a required key left out", .text = "attention: {mask: causal}\n",
          .message =
              {"in/case.yaml:1:1: attention.heads: is missing; give the number of query heads"}},

@@ -17,19 +17,22 @@ static const char config[] =
     "output: {y: y.npy, lse: lse.npy}\n"
     "verify: {rows: 32}\n";
 
+static const char *storage = "fp32";
+
 static void compute(int heads, int sequence, const char *circulate, int threads,
                     const char *output) {
-    char parallel[128];
+    char parallel[128], dtype[64];
     const attn_command_request request = {
         .ranks = heads * sequence,
-        .arguments =
-            ATTN_ARGUMENTS("run", "config.yaml", "--output-dir", output, "--set", parallel),
+        .arguments = ATTN_ARGUMENTS("run", "config.yaml", "--output-dir", output, "--set", parallel,
+                                    "--set", dtype),
         .folder = attn_cli_folder(),
         .limit_sec = 60,
     };
     attn_command_result result;
     int verified;
 
+    snprintf(dtype, sizeof dtype, "compute.dtype=%s", storage);
     snprintf(parallel, sizeof parallel,
              "parallel={heads: %d, sequence: %d, circulate: %s, threads: %d}", heads, sequence,
              circulate, threads);
@@ -94,6 +97,17 @@ static void both_together_keep_the_bits(void) {
     compare_all(meshes, sizeof meshes / sizeof *meshes);
 }
 
+/* bf16 has other bits than fp32, but the same on any mesh. */
+static void bf16_keeps_the_bits(void) {
+    static const mesh_row meshes[] = {{2, 1}, {1, 3}, {2, 2}, {1, 5}};
+
+    storage = "bf16";
+    compute(1, 1, "ring", 1, "one");
+    compare(1, 1, "gather", 2);
+    compare_all(meshes, sizeof meshes / sizeof *meshes);
+    storage = "fp32";
+}
+
 int main(void) {
     static const attn_test tests[] = {
         {"one rank has the same bits with two threads",
@@ -101,6 +115,7 @@ int main(void) {
         {"head groups alone keep the bits", head_groups_alone_keep_the_bits},
         {"sequence shards alone keep the bits", sequence_shards_alone_keep_the_bits},
         {"both together keep the bits", both_together_keep_the_bits},
+        {"bf16 keeps the bits", bf16_keeps_the_bits},
     };
     int failed;
 

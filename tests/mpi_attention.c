@@ -147,9 +147,10 @@ static void execute(attn_plan *plan, const attn_problem *p, const arrays *a, flo
     }
 }
 
-/* The result of this rank alone, to a->y and a->lse. */
-static void compute_alone(const attn_problem *p, arrays *a) {
-    attn_options options = {.with_lse = 1, .threads = 1};
+/* The result of this rank alone in that storage, by that kernel, to a->y and a->lse. */
+static void compute_stored(const attn_problem *p, arrays *a, attn_storage storage,
+                           const char *kernel) {
+    attn_options options = {.with_lse = 1, .threads = 1, .storage = storage, .kernel = kernel};
     attn_plan *plan;
     attn_error error;
     float *y, *lse;
@@ -162,6 +163,10 @@ static void compute_alone(const attn_problem *p, arrays *a) {
     free(y);
     free(lse);
     attn_plan_destroy(plan);
+}
+
+static void compute_alone(const attn_problem *p, arrays *a) {
+    compute_stored(p, a, ATTN_FP32, NULL);
 }
 
 static void widen(const float *from, int64_t count, double *to) {
@@ -376,6 +381,92 @@ static void test_messages_cut_into_pieces_give_the_same_bits(void) {
     arrays_destroy(&a);
 }
 
+/* Each level whose kernel for bf16 runs here, and is its own. */
+static const char *bf16_kernel(int32_t level) {
+    const attn_kernel *kernel = attn_kernel_of(level, ATTN_BF16);
+
+    return kernel->supported() && strcmp(kernel->name, attn_kernel_name(level)) == 0 ? kernel->name
+                                                                                     : NULL;
+}
+
+static void round_to_bf16(float *data, int64_t count) {
+    for (int64_t i = 0; i < count; i++) {
+        uint16_t stored;
+        uint32_t bits;
+
+        attn_store(ATTN_BF16, &data[i], 1, &stored);
+        bits = (uint32_t)stored << 16;
+        memcpy(&data[i], &bits, sizeof bits);
+    }
+}
+
+static double largest(const float *data, int64_t count) {
+    double most = 0;
+
+    for (int64_t i = 0; i < count; i++) most = fmax(most, fabs((double)data[i]));
+    return most;
+}
+
+static double rms_of(const double *data, int64_t count) {
+    double squares = 0;
+
+    for (int64_t i = 0; i < count; i++) squares += data[i] * data[i];
+    return sqrt(squares / (double)count);
+}
+
+/* The oracle gets what the kernels get. Weights rounded to bf16 (depth 2) are wrong by at most
+ * 2^-8 of themselves, and so is their sum with the values by 2^-8 of the largest value. */
+static void test_bf16_agrees_with_the_oracle_on_rounded_inputs(void) {
+    for (size_t c = 0; c < CASES; c++) {
+        const attn_problem *p = &cases[c].problem;
+        arrays a;
+        double *y, *lse, rounding;
+
+        if (p->model_dim > 0) continue; /* its q, k and v are rounded on their way */
+        arrays_create(&cases[c], &a);
+        round_to_bf16(a.q, a.q_elems);
+        round_to_bf16(a.k, a.k_elems);
+        round_to_bf16(a.v, a.v_elems);
+        compute_naively(p, &a, &y, &lse);
+        rounding = 0x1p-8 * largest(a.v, a.v_elems) / rms_of(y, a.y_elems);
+        for (int32_t level = 0; level < attn_kernel_levels(); level++) {
+            const attn_kernel *kernel = attn_kernel_of(level, ATTN_BF16);
+
+            if (bf16_kernel(level) == NULL) continue;
+            compute_stored(p, &a, ATTN_BF16, kernel->name);
+            CU_ASSERT(error_over_rms(a.y, y, a.y_elems) <=
+                      error_allowed + (kernel->depth == 2 ? rounding : 0));
+        }
+        free(y);
+        free(lse);
+        arrays_destroy(&a);
+    }
+}
+
+static void test_bf16_gives_the_same_bits_on_every_mesh(void) {
+    int ranks;
+
+    MPI_Comm_size(MPI_COMM_WORLD, &ranks);
+    for (size_t c = 0; c < CASES; c++)
+        for (int32_t level = 0; level < attn_kernel_levels(); level++) {
+            arrays a;
+
+            if (bf16_kernel(level) == NULL) continue;
+            arrays_create(&cases[c], &a);
+            compute_stored(&cases[c].problem, &a, ATTN_BF16, bf16_kernel(level));
+            for (int heads = 1; heads <= ranks; heads++) {
+                attn_options options = {.mesh_heads = heads,
+                                        .circulate = heads % 2 == 1 ? "ring" : "gather",
+                                        .storage = ATTN_BF16,
+                                        .kernel = bf16_kernel(level),
+                                        .with_lse = 1,
+                                        .threads = 1 + heads % 2};
+                if (ranks % heads == 0) check_mesh(&cases[c].problem, &a, &options);
+            }
+            arrays_destroy(&a);
+        }
+}
+
 /* A communicator whose ranks are in another order than the world's. */
 static void test_a_callers_communicator_in_any_order_works(void) {
     const problem_case *which = &cases[0];
@@ -408,7 +499,8 @@ static void test_a_callers_communicator_in_any_order_works(void) {
 
 /* Bytes as exchange.h and circulate_ring.c promise, for d = 16, equal shards of whole
  * panels, and heads that divide. */
-static void test_bytes_sent_are_those_of_the_formulas(void) {
+static void check_bytes_sent(attn_storage storage) {
+    const int64_t elem_bytes = attn_storage_bytes(storage);
     attn_problem p = {1, 0, 0, 0, 0, 16, 16, 0, 0, ATTN_MASK_NONE};
     int ranks;
 
@@ -417,7 +509,8 @@ static void test_bytes_sent_are_those_of_the_formulas(void) {
     p.heads = p.kv_heads = ranks;
     for (int heads = 1; heads <= ranks; heads++) {
         int shards = ranks / heads;
-        attn_options options = {.mesh_heads = heads, .mesh_sequence = shards, .threads = 1};
+        attn_options options = {
+            .mesh_heads = heads, .mesh_sequence = shards, .threads = 1, .storage = storage};
         problem_case which = {"", p, 0};
         int64_t exchanged, circulated;
         attn_plan *plan;
@@ -426,9 +519,10 @@ static void test_bytes_sent_are_those_of_the_formulas(void) {
         float *y, *lse;
 
         if (ranks % heads != 0) continue;
-        /* q, k, v forth and out back: each rank's rows, of the heads it does not keep. */
-        exchanged = 4 * (p.length / ranks) * (p.heads - p.heads / heads) * 16 * 4;
-        circulated = (shards - 1) * (p.length / shards) * (p.heads / heads) * 32 * 4;
+        /* q, k, v forth and out, which is fp32, back: each rank's rows, of the heads it does not
+         * keep. */
+        exchanged = (p.length / ranks) * (p.heads - p.heads / heads) * 16 * (3 * elem_bytes + 4);
+        circulated = (shards - 1) * (p.length / shards) * (p.heads / heads) * 32 * elem_bytes;
         arrays_create(&which, &a);
         options.with_lse = 0;
         CU_ASSERT_EQUAL(attn_plan_create(MPI_COMM_WORLD, &p, &options, &plan, &error), ATTN_OK);
@@ -451,6 +545,11 @@ static void test_bytes_sent_are_those_of_the_formulas(void) {
     }
 }
 
+static void test_bytes_sent_are_those_of_the_formulas(void) {
+    check_bytes_sent(ATTN_FP32);
+    check_bytes_sent(ATTN_BF16);
+}
+
 static void check_refused(attn_problem problem, attn_options options, attn_status expected) {
     attn_plan *plan;
     attn_error error;
@@ -470,6 +569,7 @@ static void test_bad_requests_are_refused_on_all_ranks(void) {
     check_refused(good, (attn_options){.mesh_heads = 2, .mesh_sequence = ranks}, ATTN_ERR_CONFIG);
     check_refused(good, (attn_options){.circulate = "square"}, ATTN_ERR_CONFIG);
     check_refused(good, (attn_options){.kernel = "abacus"}, ATTN_ERR_CONFIG);
+    check_refused(good, (attn_options){.storage = (attn_storage)7}, ATTN_ERR_CONFIG);
     check_refused(good, (attn_options){.threads = -1}, ATTN_ERR_CONFIG);
     bad = good;
     bad.kv_heads = 2;
@@ -496,6 +596,9 @@ int main(int argc, char **argv) {
          test_every_mesh_circulation_and_thread_count_gives_the_same_bits},
         {"messages cut into pieces give the same bits",
          test_messages_cut_into_pieces_give_the_same_bits},
+        {"bf16 agrees with the oracle on rounded inputs",
+         test_bf16_agrees_with_the_oracle_on_rounded_inputs},
+        {"bf16 gives the same bits on every mesh", test_bf16_gives_the_same_bits_on_every_mesh},
         {"a caller's communicator in any order works",
          test_a_callers_communicator_in_any_order_works},
         {"bytes sent are those of the formulas", test_bytes_sent_are_those_of_the_formulas},

@@ -18,7 +18,9 @@
  *    alone: not on the other rows of the call, their number, or the row's place
  *    among them. A masked key contributes exactly nothing.
  *  - No score is rounded beyond fp32; every finite score is safe, because the
- *    maximum is subtracted before scaling.
+ *    maximum is subtracted before scaling. Weights are fp32, but for a kernel of depth 2,
+ *    which rounds those that multiply values to bf16 (not those of the sum), and takes
+ *    subnormal elements for 0.
  *  - No allocation, no libm function in the inner loops, no N × N matrix.
  *
  * Nothing here is collective, and nothing here knows MPI. All functions may be
@@ -51,15 +53,32 @@ typedef struct attn_partial {
     float *sum;
 } attn_partial;
 
-/* One call: `rows` queries over one block of keys. */
+/* How queries, keys and values are stored and travel. Products are summed in fp32, and
+ * partials are fp32, whatever the storage. bf16 is the upper half of an fp32, in a
+ * uint16_t. */
+typedef enum attn_storage { ATTN_FP32, ATTN_BF16 } attn_storage;
+enum { ATTN_STORAGES = 2 };
+
+/* "bf16"; NULL when `storage` is past the last. */
+const char *attn_storage_name(int storage);
+
+/* Bytes of an element: 4 or 2. */
+int64_t attn_storage_bytes(attn_storage storage);
+
+/* to[i] := from[i], rounded to the nearest of the storage, ties to even; what exceeds the
+ * range of bf16 becomes an infinity, and NaN stays NaN. No overlap. */
+void attn_store(attn_storage storage, const float *from, int64_t count, void *to);
+
+/* One call: `rows` queries over one block of keys. Queries, packed keys and packed values
+ * are elements of the kernel's storage. */
 typedef struct attn_block_args {
-    const float *query;           /* [rows][key_dim], rows query_stride elements apart */
+    const void *query;            /* [rows][key_dim], rows query_stride elements apart */
     ptrdiff_t query_stride;       /* elements, >= key_dim */
     int32_t rows;                 /* 1 … attn_kernel.query_rows */
     int32_t key_dim;              /* d_k >= 1 */
     int32_t value_dim;            /* d_v >= 1 */
-    const float *keys;            /* packed by pack_keys, from the block's first key on */
-    const float *values;          /* [key_count][value_dim] contiguous */
+    const void *keys;             /* packed by pack_keys, from the block's first key on */
+    const void *values;           /* packed by pack_values, likewise */
     int64_t key_count;            /* keys of the block, >= 1 */
     const attn_interval *visible; /* [rows], counted from the block's first key, clipped to
                                      [0, key_count]; NULL: every row sees every key */
@@ -68,9 +87,12 @@ typedef struct attn_block_args {
 } attn_block_args;
 
 typedef struct attn_kernel {
-    const char *name;   /* "generic" */
+    const char *name; /* of its level: "generic" */
+    attn_storage storage;
     int32_t query_rows; /* most rows of one call */
     int32_t key_panel;  /* keys of one packed panel; divides ATTN_KEY_UNIT */
+    int32_t depth;      /* 1, or 2: dimensions of keys, and keys of values, that one step of a
+                           product takes together; packing rounds up to it */
 
     /* Whether this CPU and its operating system run the kernel. */
     int (*supported)(void);
@@ -79,10 +101,15 @@ typedef struct attn_kernel {
     size_t (*scratch_bytes)(int32_t key_dim, int32_t value_dim);
 
     /* Packs keys [key_count][key_dim], rows key_stride elements apart, into
-     * panels: [ceil(key_count / key_panel)][key_dim][key_panel], the last one
-     * filled up with zeros. `panels` does not overlap `keys`. */
-    void (*pack_keys)(const float *keys, ptrdiff_t key_stride, int64_t key_count, int32_t key_dim,
-                      float *panels);
+     * panels: [ceil(key_count / key_panel)][ceil(key_dim / depth)][key_panel][depth], filled
+     * up with zeros. `panels` does not overlap `keys`. */
+    void (*pack_keys)(const void *keys, ptrdiff_t key_stride, int64_t key_count, int32_t key_dim,
+                      void *panels);
+
+    /* Packs values [key_count][value_dim], rows value_stride elements apart:
+     * [ceil(key_count / depth)][value_dim][depth], filled up with zeros. No overlap. */
+    void (*pack_values)(const void *values, ptrdiff_t value_stride, int64_t key_count,
+                        int32_t value_dim, void *packed);
 
     /* The partial of args->rows queries over the block. Writes every element of
      * `result` without reading it. */
@@ -100,25 +127,31 @@ typedef struct attn_kernel {
     void (*finish)(attn_partial partial, int32_t rows, int32_t value_dim, float scale, float *out,
                    ptrdiff_t out_stride, float *lse, ptrdiff_t lse_stride);
 
-    /* `rounds` rounds of multiply-adds on registers alone, as fast as this level's units go;
-     * returns the flops. For the peak that attend() is held against. */
-    double (*fma_work)(int64_t rounds);
+    /* `rounds` rounds of the multiply-adds that attend()'s products are made of, on registers
+     * alone, as fast as the units go; returns the flops. For the peak that attend() is held
+     * against. */
+    double (*peak_work)(int64_t rounds);
 } attn_kernel;
 
-/* Floats that `key_count` packed keys take. */
+/* Elements that `key_count` packed keys, or values, take; whole blocks of ATTN_KEY_UNIT keys
+ * take the same wherever they stand. */
 int64_t attn_packed_key_elems(const attn_kernel *kernel, int64_t key_count, int32_t key_dim);
+int64_t attn_packed_value_elems(const attn_kernel *kernel, int64_t key_count, int32_t value_dim);
 
-/* The kernels, slowest first; `*count` of them. Static storage. */
-const attn_kernel *const *attn_kernels(int32_t *count);
+/* Levels are numbered from the slowest, 0, which runs everywhere. A level has a kernel for
+ * each storage; static storage. */
+int32_t attn_kernel_levels(void);
+const attn_kernel *attn_kernel_of(int32_t level, attn_storage storage);
 
-/* Index in attn_kernels() of the fastest kernel that this machine runs. The
- * environment variable ATTNSPAN_KERNEL, unless empty, names the fastest that may
- * be taken; -1 when it names none of the table: the caller refuses to go on. */
+/* The level that is fastest for that storage on this machine. It is chosen by the processor's
+ * features and vendor alone, not measured, so that equal machines choose alike. The
+ * environment variable ATTNSPAN_KERNEL, unless empty, names the highest level that may
+ * be taken; -1 when it names none: the caller refuses to go on. */
 #define ATTN_KERNEL_VARIABLE "ATTNSPAN_KERNEL"
-int32_t attn_kernel_best(void);
+int32_t attn_kernel_best(attn_storage storage);
 
-/* Name of the kernel of that index; NULL past the last. */
-const char *attn_kernel_name(int index);
+/* "avx2"; NULL past the last level. */
+const char *attn_kernel_name(int level);
 
 /* Which keys the queries see.
  *

@@ -22,7 +22,7 @@
  * computes and sends. The result's bits depend on the problem and the kernel, not
  * on the number of ranks, the mesh, the circulation or the threads.
  *
- * Arrays are fp32, C order and contiguous. Sizes are counted in elements.
+ * Arrays are fp32, C order and contiguous, whatever the storage. Sizes are counted in elements.
  */
 #ifndef ATTNSPAN_PLAN_H
 #define ATTNSPAN_PLAN_H
@@ -60,6 +60,7 @@ typedef struct attn_options {
     int64_t mesh_sequence;  /* P_s, or ATTN_PLAN_AUTO */
     const char *circulate;  /* "ring", "gather", or NULL */
     const char *kernel;     /* "generic", or NULL: the fastest that all ranks run */
+    attn_storage storage;   /* of q, k and v on their way to the kernels; 0: fp32 */
     int32_t threads;        /* OpenMP threads of a rank, or ATTN_PLAN_AUTO */
     int with_lse;           /* nonzero: executions may ask for lse */
     double memory_fraction; /* of a node's available memory that the plan may take; 0: 0.95 */
