@@ -38,9 +38,8 @@ static int point_cmdline_create(const attn_cmdline *base, const attn_sweep *swee
     return 1;
 }
 
-/* GFLOP/s of all ranks together. */
-static double peak_of_all(const attn_job *job, const attn_kernel *kernel) {
-    double mine = attn_measure_peak(kernel, job->info.threads), all;
+static double over_ranks(const attn_job *job, double mine) {
+    double all;
 
     ATTN_MPI(MPI_Allreduce(&mine, &all, 1, MPI_DOUBLE, MPI_SUM, job->comm));
     return all;
@@ -62,21 +61,77 @@ static const attn_kernel *kernel_of(const attn_job *job) {
     return attn_kernel_of(level, storage);
 }
 
-static attn_sample_times take_sample(attn_job *job) {
-    const attn_kernel *kernel = kernel_of(job);
-    attn_sample_times sample;
+/* What is measured beside an execution, and with what. */
+typedef struct probe {
+    const attn_kernel *kernel;
+    int reads, multiplies; /* whether memory, and sgemm, are measured */
+    float *data;           /* owned; NULL when neither is */
+} probe;
+
+/* A few rows for each kv head read all of K and V for little work. */
+static int is_memory_bound(const attn_job *job, const attn_kernel *kernel) {
+    const attn_problem *problem = &job->inputs.problem;
+
+    return problem->length * (problem->heads / problem->kv_heads) < kernel->query_rows;
+}
+
+static attn_status probe_create(const attn_job *job, probe *self, attn_error *error) {
+    self->kernel = kernel_of(job);
+    self->reads = is_memory_bound(job, self->kernel);
+    self->multiplies = job->inputs.problem.model_dim > 0;
+    self->data = NULL;
+    attn_ok(error);
+    if (self->reads || self->multiplies) {
+        self->data = attn_alloc(ATTN_MEASURE_ELEMS, sizeof *self->data);
+        if (self->data == NULL)
+            attn_fail(error, ATTN_ERR_MEMORY, "cannot allocate the memory to measure with");
+        else
+            for (int64_t i = 0; i < ATTN_MEASURE_ELEMS; i++) self->data[i] = (float)(i % 61);
+    }
+    return attn_agree(job->comm, "probe", error);
+}
+
+/* Adds half of what is measured now, of all ranks. */
+static void probe_half(const attn_job *job, const probe *self, attn_sample_times *sample) {
+    int threads = job->info.threads;
+
+    sample->peak_gflops += over_ranks(job, attn_measure_peak(self->kernel, threads)) / 2;
+    if (self->reads)
+        sample->read_gbytes += over_ranks(job, attn_measure_read(self->data, threads)) / 2;
+    if (self->multiplies)
+        sample->sgemm_gflops += over_ranks(job, attn_measure_sgemm(self->data, threads)) / 2;
+}
+
+static attn_sample_times take_sample(attn_job *job, const probe *beside) {
+    attn_sample_times sample = {0};
     double start;
 
     for (int64_t i = 0; i < job->config.bench.warmup; i++) attn_job_execute(job);
-    sample.peak_gflops = peak_of_all(job, kernel);
+    probe_half(job, beside, &sample);
     ATTN_MPI(MPI_Barrier(job->comm));
     start = MPI_Wtime();
     attn_job_execute(job);
     sample.total_sec = slowest(job, MPI_Wtime() - start);
     sample.attend_sec = slowest(job, attn_plan_stats(job->plan).attend_sec);
-    sample.peak_gflops = (sample.peak_gflops + peak_of_all(job, kernel)) / 2;
+    probe_half(job, beside, &sample);
     sample.gflops_per_sec = job->info.flops / sample.attend_sec * 1e-9;
     return sample;
+}
+
+/* x · W of Q, K, V and the output. */
+static double projection_flops(const attn_problem *p) {
+    double columns = (double)(p->heads + p->kv_heads) * ((double)p->key_dim + p->value_dim);
+
+    return 2.0 * (double)p->batch * (double)p->length * (double)p->model_dim * columns;
+}
+
+/* All ranks of an axis read all keys and values of their kv heads. */
+static double kv_bytes(const attn_job *job) {
+    const attn_problem *p = &job->inputs.problem;
+    int64_t elem_bytes = attn_storage_bytes((attn_storage)job->config.compute.dtype);
+
+    return (double)job->info.mesh_sequence * (double)p->batch * (double)p->kv_heads *
+           (double)p->kv_length * ((double)p->key_dim + p->value_dim) * (double)elem_bytes;
 }
 
 /* One sample of one point. What is wrong with the point goes to point->refused. */
@@ -86,6 +141,7 @@ static void run_point(MPI_Comm comm, const attn_cmdline *cmdline, const attn_swe
     attn_options none = {0};
     attn_error *error = &point->refused;
     attn_job *job = NULL;
+    probe beside;
 
     attn_ok(error);
     if (of_point == NULL || !point_cmdline_create(cmdline, sweep, number, of_point))
@@ -96,7 +152,11 @@ static void run_point(MPI_Comm comm, const attn_cmdline *cmdline, const attn_swe
         attn_job_plan(job, &none, error) == ATTN_OK && attn_job_load(job, error) == ATTN_OK) {
         point->info = job->info;
         point->flops = job->info.flops;
-        point->samples[point->count++] = take_sample(job);
+        point->projection_flops = projection_flops(&job->inputs.problem);
+        point->kv_bytes = kv_bytes(job);
+        if (probe_create(job, &beside, error) == ATTN_OK)
+            point->samples[point->count++] = take_sample(job, &beside);
+        free(beside.data);
     }
     attn_job_destroy(job);
     if (of_point != NULL) free(of_point->cmdline.sets);
@@ -171,7 +231,9 @@ static int compare_doubles(const void *a, const void *b) {
     return (left > right) - (left < right);
 }
 
-static attn_median median_of(const attn_point *point, double (*value)(const attn_sample_times *)) {
+typedef double sample_value(const attn_point *point, const attn_sample_times *sample);
+
+static attn_median median_of(const attn_point *point, sample_value *value) {
     double *values = attn_alloc((size_t)point->count, sizeof *values);
     attn_median result = {0, 0, 0};
     int32_t middle = point->count / 2;
@@ -180,7 +242,7 @@ static attn_median median_of(const attn_point *point, double (*value)(const attn
         free(values);
         return result;
     }
-    for (int32_t i = 0; i < point->count; i++) values[i] = value(&point->samples[i]);
+    for (int32_t i = 0; i < point->count; i++) values[i] = value(point, &point->samples[i]);
     qsort(values, (size_t)point->count, sizeof *values, compare_doubles);
     result.min = values[0];
     result.max = values[point->count - 1];
@@ -190,12 +252,32 @@ static attn_median median_of(const attn_point *point, double (*value)(const attn
     return result;
 }
 
-static double gflops(const attn_sample_times *sample) {
+/* GFLOP/s at which memory delivers K and V. */
+static double memory_roof(const attn_point *point, const attn_sample_times *sample) {
+    return sample->read_gbytes * point->flops / point->kv_bytes;
+}
+
+static int memory_is_lower(const attn_point *point, const attn_sample_times *sample) {
+    return sample->read_gbytes > 0 && memory_roof(point, sample) < sample->peak_gflops;
+}
+
+static double gflops(const attn_point *point, const attn_sample_times *sample) {
+    (void)point;
     return sample->gflops_per_sec;
 }
 
-static double fraction(const attn_sample_times *sample) {
-    return sample->peak_gflops > 0 ? sample->gflops_per_sec / sample->peak_gflops : 0;
+static double fraction(const attn_point *point, const attn_sample_times *sample) {
+    double roof = memory_is_lower(point, sample) ? memory_roof(point, sample) : sample->peak_gflops;
+
+    return roof > 0 ? sample->gflops_per_sec / roof : 0;
+}
+
+static double over_parts(const attn_point *point, const attn_sample_times *sample) {
+    double projections;
+
+    if (sample->sgemm_gflops <= 0) return 0;
+    projections = point->projection_flops / sample->sgemm_gflops * 1e-9;
+    return sample->total_sec / (sample->attend_sec + projections);
 }
 
 attn_median attn_point_gflops(const attn_point *point) {
@@ -204,6 +286,14 @@ attn_median attn_point_gflops(const attn_point *point) {
 
 attn_median attn_point_fraction(const attn_point *point) {
     return median_of(point, fraction);
+}
+
+attn_median attn_point_over_parts(const attn_point *point) {
+    return median_of(point, over_parts);
+}
+
+const char *attn_point_bound(const attn_point *point) {
+    return point->count > 0 && memory_is_lower(point, &point->samples[0]) ? "memory" : "compute";
 }
 
 void attn_bench_free(attn_bench *bench) {

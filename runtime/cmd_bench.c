@@ -12,45 +12,57 @@
 #include "topology.h"
 #include "version.h"
 
-/* "mask=causal head_dim=64": what a point differs in. */
-static void point_name(const attn_sweep *sweep, int64_t point, char *name, size_t bytes) {
-    size_t used = 0;
+/* The last word of an axis's key heads its column, which is as wide as its widest value. */
+static const char *heading(const attn_sweep_axis *axis) {
+    const char *dot = strrchr(axis->key, '.');
 
-    snprintf(name, bytes, "%s", sweep->axes == 0 ? "the config" : "");
-    for (int32_t i = 0; i < sweep->axes && used < bytes; i++) {
-        const attn_sweep_axis *axis = &sweep->axis[i];
-        const char *dot = strrchr(axis->key, '.');
+    return dot == NULL ? axis->key : dot + 1;
+}
 
-        used += (size_t)snprintf(name + used, bytes - used, "%s%s=%s", i == 0 ? "" : " ",
-                                 dot == NULL ? axis->key : dot + 1,
-                                 axis->values[attn_sweep_value(sweep, point, i)]);
-    }
+static int column_width(const attn_sweep_axis *axis) {
+    size_t widest = strlen(heading(axis));
+
+    for (int32_t i = 0; i < axis->count; i++)
+        if (strlen(axis->values[i]) > widest) widest = strlen(axis->values[i]);
+    return (int)widest;
 }
 
 static void print_point(const attn_bench *bench, int64_t number) {
+    const attn_sweep *sweep = &bench->config->bench.sweep;
     const attn_point *point = &bench->point[number];
-    attn_median gflops = attn_point_gflops(point), fraction = attn_point_fraction(point);
-    char name[ATTN_SWEEP_AXES * 2 * ATTN_SWEEP_TEXT];
+    attn_median fraction = attn_point_fraction(point);
 
-    point_name(&bench->config->bench.sweep, number, name, sizeof name);
-    if (point->count == 0)
-        printf("%-52s cannot run: %s\n", name, point->refused.message);
-    else
-        printf("%-52s %8.1f %6.3f %6.3f %6.3f\n", name, gflops.median, fraction.min,
+    for (int32_t i = 0; i < sweep->axes; i++)
+        printf("%-*s ", column_width(&sweep->axis[i]),
+               sweep->axis[i].values[attn_sweep_value(sweep, number, i)]);
+    if (point->count == 0) {
+        printf("cannot run: %s\n", point->refused.message);
+    } else {
+        printf("%8.1f %6.3f %6.3f %6.3f", attn_point_gflops(point).median, fraction.min,
                fraction.median, fraction.max);
+        if (point->projection_flops > 0) printf(" %6.3f", attn_point_over_parts(point).median);
+        printf("%s\n", strcmp(attn_point_bound(point), "memory") == 0 ? " memory" : "");
+    }
     fflush(stdout);
 }
 
 static void print_header(const attn_config *config) {
+    const attn_sweep *sweep = &config->bench.sweep;
+    int layer = config->input.weights || (config->input.synthetic &&
+                                          config->input.synthetic_tensors == ATTN_SYNTHETIC_LAYER);
     char cpu[256], blas[256];
 
     attn_cpu_name(cpu, (int)sizeof cpu);
     attn_blas_name(blas, sizeof blas);
     printf("attnspan %s: %s\n%s, %s\n", ATTN_VERSION, config->file, cpu, blas);
-    printf("%" PRId64 " points, %" PRId64 " repeats in another order each; medians\n\n",
-           attn_sweep_points(&config->bench.sweep), config->bench.repeats);
-    printf("%-52s %8s %s\n%-52s %8s %6s %6s %6s\n", "", "", "fraction of the FMA peak", "point",
-           "GFLOP/s", "min", "median", "max");
+    printf("%" PRId64 " points, %" PRId64
+           " repeats in another order each; GFLOP/s are medians,\n"
+           "fractions are of the peak of multiply-adds, or of memory where it says so",
+           attn_sweep_points(sweep), config->bench.repeats);
+    printf("%s\n\n", layer ? ",\n/parts: whole layer over attention + sgemm" : "");
+    for (int32_t i = 0; i < sweep->axes; i++)
+        printf("%-*s ", column_width(&sweep->axis[i]), heading(&sweep->axis[i]));
+    printf("%8s %6s %6s %6s%s\n", "GFLOP/s", "min", "median", "max", layer ? " /parts" : "");
 }
 
 static json_t *median_json(attn_median median) {
@@ -64,9 +76,10 @@ static json_t *samples_json(const attn_point *point) {
     for (int32_t i = 0; i < point->count; i++) {
         const attn_sample_times *s = &point->samples[i];
         json_array_append_new(
-            samples, json_pack("{s:f, s:f, s:f, s:f}", "attend_sec", s->attend_sec, "total_sec",
-                               s->total_sec, "gflops_per_sec", s->gflops_per_sec, "peak_gflops",
-                               s->peak_gflops));
+            samples, json_pack("{s:f, s:f, s:f, s:f, s:f, s:f}", "attend_sec", s->attend_sec,
+                               "total_sec", s->total_sec, "gflops_per_sec", s->gflops_per_sec,
+                               "peak_gflops", s->peak_gflops, "read_gbytes_per_sec", s->read_gbytes,
+                               "sgemm_gflops", s->sgemm_gflops));
     }
     return samples;
 }
@@ -86,7 +99,10 @@ static json_t *point_json(const attn_bench *bench, int64_t number) {
                      "circulate", point->info.circulate, "threads", point->info.threads, "kernel",
                      point->info.kernel, "flops", point->flops);
     json_object_set_new(json, "gflops_per_sec", median_json(attn_point_gflops(point)));
-    json_object_set_new(json, "fraction_of_peak", median_json(attn_point_fraction(point)));
+    json_object_set_new(json, "bound", json_string(attn_point_bound(point)));
+    json_object_set_new(json, "fraction_of_bound", median_json(attn_point_fraction(point)));
+    if (point->projection_flops > 0)
+        json_object_set_new(json, "time_over_parts", median_json(attn_point_over_parts(point)));
     json_object_set_new(json, "samples", samples_json(point));
     return json;
 }

@@ -84,16 +84,20 @@ static void print_table(const machine *self) {
     print_rate("attention kernel, d = 64, GFLOP/s", self->one.kernel_gflops,
                self->all.kernel_gflops);
     print_rate("sgemm, GFLOP/s", self->one.sgemm_gflops, self->all.sgemm_gflops);
-    print_rate("memory, GB/s", self->one.memory_gbytes_per_sec, self->all.memory_gbytes_per_sec);
+    print_rate("memory, a = b + 3 c, GB/s", self->one.memory_gbytes_per_sec,
+               self->all.memory_gbytes_per_sec);
+    print_rate("memory, read alone, GB/s", self->one.read_gbytes_per_sec,
+               self->all.read_gbytes_per_sec);
 }
 
 static json_t *rates_json(const attn_rates *rates) {
     json_t *dot = rates->dot_bf16_gflops > 0 ? json_real(rates->dot_bf16_gflops) : json_null();
 
-    return json_pack("{s:f, s:o, s:f, s:f, s:f}", "fma_fp32_gflops", rates->fma_gflops,
+    return json_pack("{s:f, s:o, s:f, s:f, s:f, s:f}", "fma_fp32_gflops", rates->fma_gflops,
                      "dot_bf16_gflops", dot, "attention_gflops", rates->kernel_gflops,
                      "sgemm_gflops", rates->sgemm_gflops, "memory_gbytes_per_sec",
-                     rates->memory_gbytes_per_sec);
+                     rates->memory_gbytes_per_sec, "read_gbytes_per_sec",
+                     rates->read_gbytes_per_sec);
 }
 
 static attn_status print_json(const machine *self, attn_error *error) {

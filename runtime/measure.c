@@ -77,7 +77,7 @@ static void run_kernel(float *data) {
     for (int call = 0; call < KERNEL_CALLS; call++) measured->attend(&args, partial);
 }
 
-enum { TRIAD_ELEMS = 16 << 20 };
+enum { TRIAD_ELEMS = ATTN_MEASURE_ELEMS / 3 };
 
 static double triad_rate(float *data, int threads) {
     float *a = data, *b = data + TRIAD_ELEMS, *c = data + 2 * (int64_t)TRIAD_ELEMS;
@@ -104,6 +104,41 @@ double attn_measure_peak(const attn_kernel *kernel, int threads) {
     return seconds > 0 ? flops / seconds * 1e-9 : 0;
 }
 
+double attn_measure_read(const float *data, int threads) {
+    enum { LANES = 64, ROWS = ATTN_MEASURE_ELEMS / LANES };
+    double start = omp_get_wtime(), seconds;
+    float total = 0;
+    volatile float result; /* or nothing would be read */
+
+#pragma omp parallel num_threads(threads) reduction(+ : total)
+    {
+        float lanes[LANES] = {0};
+
+#pragma omp for schedule(static)
+        for (int64_t row = 0; row < ROWS; row++)
+            for (int lane = 0; lane < LANES; lane++) lanes[lane] += data[row * LANES + lane];
+        for (int lane = 0; lane < LANES; lane++) total += lanes[lane];
+    }
+    seconds = omp_get_wtime() - start;
+    result = total;
+    (void)result;
+    return seconds > 0 ? sizeof(float) * (double)ATTN_MEASURE_ELEMS / seconds * 1e-9 : 0;
+}
+
+double attn_measure_sgemm(float *data, int threads) {
+    enum { SIZE = ATTN_MEASURE_GEMM, MATRIX = SIZE * SIZE };
+    int blas_threads = openblas_get_num_threads();
+    double start, seconds;
+
+    openblas_set_num_threads(threads);
+    start = omp_get_wtime();
+    cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasTrans, SIZE, SIZE, SIZE, 1.0f, data, SIZE,
+                data + MATRIX, SIZE, 0.0f, data + (ptrdiff_t)2 * MATRIX, SIZE);
+    seconds = omp_get_wtime() - start;
+    openblas_set_num_threads(blas_threads);
+    return seconds > 0 ? 2.0 * SIZE * SIZE * SIZE / seconds * 1e-9 : 0;
+}
+
 /* The best of a few peaks; 0 without a kernel. */
 static double best_peak(const attn_kernel *kernel, int threads) {
     double best = 0;
@@ -117,7 +152,7 @@ attn_status attn_measure(const attn_kernel *kernel, const attn_kernel *dot_bf16,
                          attn_rates *rates, attn_error *error) {
     int64_t gemm_elems = (int64_t)threads * GEMM_ELEMS;
     int64_t all_kernel_elems = threads * kernel_elems(kernel);
-    int64_t elems = 3 * (int64_t)TRIAD_ELEMS;
+    int64_t elems = ATTN_MEASURE_ELEMS;
     float *data;
     int blas_threads = openblas_get_num_threads();
 
@@ -138,6 +173,10 @@ attn_status attn_measure(const attn_kernel *kernel, const attn_kernel *dot_bf16,
                   run_kernel, data, kernel_elems(kernel)) *
         1e-9;
     rates->memory_gbytes_per_sec = triad_rate(data, threads) * 1e-9;
+    rates->read_gbytes_per_sec = 0;
+    for (int repeat = 0; repeat < REPEATS; repeat++)
+        rates->read_gbytes_per_sec =
+            fmax(rates->read_gbytes_per_sec, attn_measure_read(data, threads));
     openblas_set_num_threads(blas_threads);
     free(data);
     return attn_ok(error);

@@ -91,7 +91,8 @@ static void test_every_point_runs_or_says_why_not(void) {
     }
     CU_ASSERT_EQUAL(ran, 8);
     CU_ASSERT_EQUAL(refused, 4);
-    CU_ASSERT_PTR_NOT_NULL(strstr(result.out, "length=400 mask=causal heads=2"));
+    CU_ASSERT_PTR_NOT_NULL(strstr(result.out, "length mask   heads  GFLOP/s    min median    max"));
+    CU_ASSERT_PTR_NOT_NULL(strstr(result.out, "\n400    causal 2 "));
     CU_ASSERT_PTR_NOT_NULL(strstr(result.out, "cannot run: "));
     json_decref(report);
     attn_command_free(&result);
@@ -131,7 +132,7 @@ static void test_a_bad_sweep_is_refused_before_anything_runs(void) {
 
 static void test_info_as_json_has_the_measured_peaks(void) {
     static const char *const peaks[] = {"fma_fp32_gflops", "attention_gflops", "sgemm_gflops",
-                                        "memory_gbytes_per_sec"};
+                                        "memory_gbytes_per_sec", "read_gbytes_per_sec"};
     const attn_command_request request = {.arguments = ATTN_ARGUMENTS("info", "--json"),
                                           .limit_sec = 60};
     attn_command_result result;
