@@ -11,6 +11,7 @@
 
 #include "file.h"
 #include "memory.h"
+#include "names.h"
 
 /* A file is: the header's length (8 bytes, little-endian), the header, the data.
  * The header is a JSON object that maps a tensor's name to
@@ -19,8 +20,6 @@
 enum {
     LENGTH_BYTES = 8,
     MOST_HEADER_BYTES = 100 * 1000 * 1000, /* the reference implementation's bound */
-    SHOWN_NAME_BYTES = 128,
-    SHOWN_LIST_BYTES = 512,
 };
 
 static const char metadata_key[] = "__metadata__";
@@ -51,24 +50,12 @@ static const struct {
 
 enum { ELEMENT_TYPE_COUNT = sizeof element_types / sizeof *element_types };
 
-/* A name or word out of the file, fit for a message: short, no control characters. */
-static const char *shown(const char *text, char buffer[SHOWN_NAME_BYTES]) {
-    size_t bytes = strlen(text), kept = bytes < SHOWN_NAME_BYTES ? bytes : SHOWN_NAME_BYTES - 1;
-
-    memcpy(buffer, text, kept);
-    if (kept < bytes) memcpy(buffer + kept - 3, "...", 3);
-    buffer[kept] = '\0';
-    for (char *at = buffer; *at != '\0'; at++)
-        if ((*at > '\0' && *at < ' ') || *at == '\x7f') *at = '?';
-    return buffer;
-}
-
 static attn_status fail_entry(const safetensors_header *header, const char *name,
                               const char *what) {
-    char buffer[SHOWN_NAME_BYTES];
+    char buffer[ATTN_NAME_SHOWN_BYTES];
 
     return attn_fail(header->error, ATTN_ERR_INPUT, "%s: tensor '%s': %s", header->path,
-                     shown(name, buffer), what);
+                     attn_names_show(name, buffer), what);
 }
 
 /* Row of element_types; ELEMENT_TYPE_COUNT for one that the table does not know. */
@@ -130,11 +117,11 @@ static attn_status check_entry(const safetensors_header *header, const char *nam
                          &bytes) != ATTN_OK)
         return header->error->status;
     if (type < ELEMENT_TYPE_COUNT && bytes != end - begin) {
-        char buffer[SHOWN_NAME_BYTES];
+        char buffer[ATTN_NAME_SHOWN_BYTES];
         return attn_fail(header->error, ATTN_ERR_INPUT,
                          "%s: tensor '%s': has %" PRId64
                          " bytes; by its shape and dtype it must have %" PRId64,
-                         header->path, shown(name, buffer), end - begin, bytes);
+                         header->path, attn_names_show(name, buffer), end - begin, bytes);
     }
     if (end > *last_end) *last_end = end;
     return ATTN_OK;
@@ -159,14 +146,14 @@ static attn_status check_entries(const safetensors_header *header) {
 }
 
 static attn_status parse_json(safetensors_header *header, const char *text, size_t bytes) {
-    char buffer[SHOWN_NAME_BYTES];
+    char buffer[ATTN_NAME_SHOWN_BYTES];
     json_error_t reason;
 
     header->entries = json_loadb(text, bytes, JSON_REJECT_DUPLICATES, &reason);
     if (header->entries == NULL)
         return attn_fail(header->error, ATTN_ERR_INPUT,
                          "%s: the safetensors header is no valid JSON, near its byte %d: %s",
-                         header->path, reason.position, shown(reason.text, buffer));
+                         header->path, reason.position, attn_names_show(reason.text, buffer));
     if (!json_is_object(header->entries))
         return attn_fail(header->error, ATTN_ERR_INPUT,
                          "%s: the safetensors header must be a JSON object", header->path);
@@ -223,32 +210,8 @@ static const json_t *find_entry(const safetensors_header *header, const char *na
     return strcmp(name, metadata_key) == 0 ? NULL : json_object_get(header->entries, name);
 }
 
-static int compare_names(const void *left, const void *right) {
-    const char *const *a = left, *const *b = right;
-
-    return strcmp(*a, *b);
-}
-
-/* Joins sorted names until the text is full: "'a', 'b' and 5 more". */
-static void join_names(const char *const *names, size_t count, char text[SHOWN_LIST_BYTES]) {
-    enum { ROOM_FOR_REST = 32 };
-    size_t used = 0, i = 0;
-
-    for (; i < count; i++) {
-        char buffer[SHOWN_NAME_BYTES];
-        size_t bytes = strlen(shown(names[i], buffer)) + 4; /* quotes, comma, space */
-        if (used + bytes > SHOWN_LIST_BYTES - ROOM_FOR_REST) break;
-        snprintf(text + used, bytes + 1, "%s'%s'", i == 0 ? "" : ", ", buffer);
-        used += strlen(text + used);
-    }
-    if (i < count)
-        snprintf(text + used, ROOM_FOR_REST, " and %zu more", count - i);
-    else if (count == 0)
-        snprintf(text, SHOWN_LIST_BYTES, "no tensors");
-}
-
 static attn_status fail_missing(const safetensors_header *header, const char *wanted) {
-    char list[SHOWN_LIST_BYTES], buffer[SHOWN_NAME_BYTES];
+    char list[ATTN_NAMES_SHOWN_BYTES], buffer[ATTN_NAME_SHOWN_BYTES];
     size_t count = 0, capacity = json_object_size(header->entries);
     const char **names = attn_alloc(capacity, sizeof *names);
     const char *name;
@@ -260,11 +223,11 @@ static attn_status fail_missing(const safetensors_header *header, const char *wa
     json_object_foreach(header->entries, name, entry) {
         if (strcmp(name, metadata_key) != 0) names[count++] = name;
     }
-    qsort(names, count, sizeof *names, compare_names);
-    join_names(names, count, list);
+    attn_names_sort(names, count);
+    attn_names_join(names, count, list);
     free(names);
     return attn_fail(header->error, ATTN_ERR_INPUT, "%s: has no tensor '%s'; it has %s",
-                     header->path, shown(wanted, buffer), list);
+                     header->path, attn_names_show(wanted, buffer), list);
 }
 
 /* Fills the descriptor from an entry that check_entry accepted. */
@@ -275,11 +238,12 @@ static attn_status fill_tensor(const safetensors_header *header, const char *nam
     size_t type = find_element_type(entry);
 
     if (type == ELEMENT_TYPE_COUNT || element_types[type].dtype == REFUSED) {
-        char buffer[2][SHOWN_NAME_BYTES];
-        return attn_fail(header->error, ATTN_ERR_INPUT,
-                         "%s: tensor '%s': its elements are '%s'; must be F32, F64, F16 or BF16",
-                         header->path, shown(name, buffer[0]),
-                         shown(json_string_value(json_object_get(entry, "dtype")), buffer[1]));
+        char buffer[2][ATTN_NAME_SHOWN_BYTES];
+        return attn_fail(
+            header->error, ATTN_ERR_INPUT,
+            "%s: tensor '%s': its elements are '%s'; must be F32, F64, F16 or BF16", header->path,
+            attn_names_show(name, buffer[0]),
+            attn_names_show(json_string_value(json_object_get(entry, "dtype")), buffer[1]));
     }
     if (json_array_size(shape) > ATTN_MAX_DIMS)
         return fail_entry(header, name, "has more than 8 dimensions; must have at most 8");
