@@ -60,6 +60,7 @@ typedef struct attn_config {
         int32_t weights;         /* 1 when input.weights is there */
         char weights_file[ATTN_PATH_BYTES];
         int32_t weights_scheme; /* index of attn_scheme_name() */
+        char weights_prefix[ATTN_NAME_BYTES];
         char q[ATTN_PATH_BYTES], k[ATTN_PATH_BYTES], v[ATTN_PATH_BYTES];
         int32_t synthetic; /* 1 when input.synthetic is there */
         int64_t synthetic_seed;

@@ -25,6 +25,7 @@ static json_t *make_value(const attn_config *config, const attn_config_key *key,
             if (*(const double *)field == 0) return NULL;
             value = json_real(*(const double *)field);
             break;
+        case ATTN_CONFIG_TEXT:
         case ATTN_CONFIG_INPUT_PATH:
         case ATTN_CONFIG_OUTPUT_PATH:
             if (*(const char *)field == '\0') return NULL;

@@ -32,6 +32,7 @@ static const char *synthetic_name(int tensors) {
 #define INTEGER(m, a, z) .type = ATTN_CONFIG_INTEGER, AT(m), .min = (a), .max = (z)
 #define NUMBER(m)        .type = ATTN_CONFIG_NUMBER, AT(m)
 #define CHOICE(m, names) .type = ATTN_CONFIG_CHOICE, AT(m), .name = (names)
+#define TEXT(m)          .type = ATTN_CONFIG_TEXT, AT(m)
 #define INPUT_PATH(m)    .type = ATTN_CONFIG_INPUT_PATH, AT(m)
 #define OUTPUT_PATH(m)   .type = ATTN_CONFIG_OUTPUT_PATH, AT(m)
 #define AT(m)            .offset = offsetof(attn_config, m)
@@ -74,9 +75,10 @@ static const attn_config_key keys[] = {
     {"input", "what it is computed on", SECTION},
     {"input.x", "hidden states", INPUT_PATH(input.x)},
     {"input.weights", "projections of the layer", SECTION, AT(input.weights)},
-    {"input.weights.file", "safetensors file", INPUT_PATH(input.weights_file)},
+    {"input.weights.file", "safetensors file or index", INPUT_PATH(input.weights_file)},
     {"input.weights.scheme", "names of the tensors in the file",
      CHOICE(input.weights_scheme, attn_scheme_name), DEFAULT(0)},
+    {"input.weights.prefix", "what the tensors' names begin with", TEXT(input.weights_prefix)},
     {"input.q", "queries", INPUT_PATH(input.q)},
     {"input.k", "keys", INPUT_PATH(input.k)},
     {"input.v", "values", INPUT_PATH(input.v)},
@@ -157,6 +159,9 @@ static void reset_field(attn_config *config, const attn_config_key *key) {
         case ATTN_CONFIG_NUMBER:
             *(double *)field = key->number_fallback;
             break;
+        case ATTN_CONFIG_TEXT:
+            memset(field, 0, ATTN_NAME_BYTES);
+            break;
         case ATTN_CONFIG_INPUT_PATH:
         case ATTN_CONFIG_OUTPUT_PATH:
             memset(field, 0, ATTN_PATH_BYTES); /* equal configs have equal bytes */
@@ -227,6 +232,9 @@ void attn_config_key_expected(const attn_config_key *key, char *text, size_t byt
             break;
         case ATTN_CONFIG_CHOICE:
             expected_choice(key, text, bytes);
+            break;
+        case ATTN_CONFIG_TEXT:
+            append(text, bytes, "a text of at most %d bytes", ATTN_NAME_BYTES - 1);
             break;
         case ATTN_CONFIG_INPUT_PATH:
         case ATTN_CONFIG_OUTPUT_PATH:

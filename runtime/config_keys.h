@@ -15,6 +15,7 @@ typedef enum attn_config_type {
     ATTN_CONFIG_INTEGER,     /* field: int64_t */
     ATTN_CONFIG_NUMBER,      /* above 0, within fp32's range; field: double */
     ATTN_CONFIG_CHOICE,      /* one of some words; field: int32_t */
+    ATTN_CONFIG_TEXT,        /* field: char[ATTN_NAME_BYTES] */
     ATTN_CONFIG_INPUT_PATH,  /* field: char[ATTN_PATH_BYTES] */
     ATTN_CONFIG_OUTPUT_PATH, /* field: char[ATTN_PATH_BYTES] */
     ATTN_CONFIG_SWEEP,       /* a mapping of keys to lists; field: attn_sweep */

@@ -113,6 +113,7 @@ static const char *hint(const attn_config_key *key, const attn_config_node *node
             if (!node->plain && value_type(&unquoted) == VALUE_INTEGER) return ", without quotes";
             if (!node->plain && value_type(&unquoted) == VALUE_FLOAT) return ", without quotes";
             return "";
+        case ATTN_CONFIG_TEXT:
         case ATTN_CONFIG_INPUT_PATH:
         case ATTN_CONFIG_OUTPUT_PATH:
             return ", in quotes if it looks like something else";
@@ -212,7 +213,7 @@ static size_t decode(const unsigned char *text, uint32_t *character) {
     return *character >= 0xD800 && *character < 0xE000 ? 0 : bytes;
 }
 
-/* Whether a path can stand in a report that is read again: UTF-8, no control
+/* Whether a text can stand in a report that is read again: UTF-8, no control
  * characters, no line separators, nothing that YAML forbids. */
 static int is_printable(const char *path) {
     const unsigned char *at = (const unsigned char *)path;
@@ -228,6 +229,21 @@ static int is_printable(const char *path) {
         at += bytes;
     }
     return 1;
+}
+
+static attn_status set_text(attn_config *config, const attn_config_key *key,
+                            const attn_config_node *node, attn_error *error) {
+    char *text = attn_config_key_field(config, key);
+
+    if (value_type(node) != VALUE_STRING) return attn_config_value_fail(config, key, node, error);
+    if (node->text_bytes >= ATTN_NAME_BYTES) return fail_range(config, key, node, error);
+    if (strlen(node->text) != node->text_bytes || !is_printable(node->text))
+        return attn_config_fail_at(config->file, node->mark, key->path, error, ATTN_ERR_CONFIG,
+                                   "is '%s', with a control character; must have none",
+                                   attn_config_show(node->text, node->text_bytes).text);
+    memset(text, 0, ATTN_NAME_BYTES);
+    memcpy(text, node->text, node->text_bytes);
+    return ATTN_OK;
 }
 
 static attn_status set_path(attn_config *config, const attn_config_key *key,
@@ -275,6 +291,8 @@ attn_status attn_config_value_set(attn_config *config, const attn_config_key *ke
             return set_number(config, key, node, error);
         case ATTN_CONFIG_CHOICE:
             return set_choice(config, key, node, error);
+        case ATTN_CONFIG_TEXT:
+            return set_text(config, key, node, error);
         default:
             return set_path(config, key, node, folder, error);
     }

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "agree.h"
+#include "config_keys.h"
 
 /* "[4, 1024, 64]" */
 static const char *shape_text(const attn_tensor *tensor, char *text, size_t bytes) {
@@ -136,6 +137,41 @@ static attn_status fit_weights(const attn_config *config, attn_inputs *inputs, a
     return attn_ok(error);
 }
 
+/* A failure belongs to the key at fault; to the file's, where that key is not in the config. */
+static attn_status describe_weights(const attn_config *config, attn_weight_files *weights,
+                                    attn_error *error) {
+    const char *key;
+    attn_status status =
+        attn_weights_describe(config->input.weights_file, config->input.weights_scheme,
+                              config->input.weights_prefix, weights, &key, error);
+
+    if (config->marks[attn_config_key_find(key)].line == 0) key = "input.weights.file";
+    return at_key(config, key, status, error);
+}
+
+/* The config's own check knows the files that it names, but not the shards of an index. */
+static attn_status check_shards(const attn_config *config, const attn_weight_files *weights,
+                                attn_error *error) {
+    const struct {
+        const char *key, *path;
+    } outputs[] = {{"output.y", config->output.y},
+                   {"output.lse", config->output.lse},
+                   {"output.report", config->output.report}};
+
+    for (size_t i = 0; i < sizeof outputs / sizeof *outputs; i++)
+        for (int j = 0; j < ATTN_PROJECTIONS; j++) {
+            const attn_weight_part *part = &weights->parts[j];
+
+            if (strcmp(outputs[i].path, part->weight.path) != 0 &&
+                (!part->has_bias || strcmp(outputs[i].path, part->bias.path) != 0))
+                continue;
+            return attn_config_fail(config, outputs[i].key, error, ATTN_ERR_CONFIG,
+                                    "would overwrite a file with the weights; must be a file of "
+                                    "its own");
+        }
+    return attn_ok(error);
+}
+
 static attn_status describe_layer(const attn_config *config, attn_inputs *inputs,
                                   attn_error *error) {
     attn_problem *problem = &inputs->problem;
@@ -148,10 +184,8 @@ static attn_status describe_layer(const attn_config *config, attn_inputs *inputs
     inputs->has_batch = inputs->x.dims == 3;
     problem->length = problem->kv_length = extents[0];
     problem->model_dim = extents[1];
-    if (at_key(config, "input.weights.file",
-               attn_weights_describe(config->input.weights_file, config->input.weights_scheme,
-                                     &inputs->weights, error),
-               error) != ATTN_OK)
+    if (describe_weights(config, &inputs->weights, error) != ATTN_OK ||
+        check_shards(config, &inputs->weights, error) != ATTN_OK)
         return error->status;
     return fit_weights(config, inputs, error);
 }

@@ -276,12 +276,15 @@ attn_status attn_safetensors_describe(const char *path, const char *name, attn_t
     return error->status;
 }
 
-attn_status attn_safetensors_has(const char *path, const char *name, int *found,
-                                 attn_error *error) {
+attn_status attn_safetensors_tensors(const char *path, json_t **tensors, attn_error *error) {
     safetensors_header header;
 
-    *found = 0;
-    if (open_header(&header, path, error) == ATTN_OK) *found = find_entry(&header, name) != NULL;
-    json_decref(header.entries);
-    return error->status;
+    *tensors = NULL;
+    if (open_header(&header, path, error) != ATTN_OK) {
+        json_decref(header.entries);
+        return error->status;
+    }
+    json_object_del(header.entries, metadata_key);
+    *tensors = header.entries;
+    return ATTN_OK;
 }

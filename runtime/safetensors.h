@@ -3,6 +3,8 @@
 #ifndef ATTN_RUNTIME_SAFETENSORS_H
 #define ATTN_RUNTIME_SAFETENSORS_H
 
+#include <jansson.h>
+
 #include "tensor.h"
 
 /* Finds the tensor `name` in the file at `path` (less than ATTN_PATH_BYTES). A
@@ -11,7 +13,8 @@
 attn_status attn_safetensors_describe(const char *path, const char *name, attn_tensor *tensor,
                                       attn_error *error);
 
-/* Whether the file has a tensor of that name: *found is 0 or 1. Not collective. */
-attn_status attn_safetensors_has(const char *path, const char *name, int *found, attn_error *error);
+/* All tensors of the file: an object with their names as keys. New reference; NULL on
+ * failure. Not collective. */
+attn_status attn_safetensors_tensors(const char *path, json_t **tensors, attn_error *error);
 
 #endif

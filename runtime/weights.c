@@ -6,23 +6,36 @@
 #include <string.h>
 
 #include "agree.h"
+#include "checkpoint.h"
 #include "memory.h"
-#include "safetensors.h"
 #include "tensor_io.h"
 #include "transfer.h"
+#include "weights_missing.h"
 
-/* Where one projection is: part `part` of `parts` equal parts of a tensor's rows. */
+/* Elements of a transposed tensor that are turned over at a time. */
+enum { PIECE_ELEMS = 1 << 18 };
+
+/* Where one projection is: part `part` of `parts` equal parts of a tensor's outputs. */
 typedef struct weight_place {
     const char *weight, *bias;
     int part, parts;
 } weight_place;
 
+/* A tensor that changes the result in a way that is not built. */
+typedef struct weight_refusal {
+    const char *name, *effect;
+} weight_refusal;
+
+enum { MOST_REFUSALS = 8 };
+
 typedef struct weight_scheme {
     const char *name;
     weight_place places[ATTN_PROJECTIONS];
-    const char *refused; /* a tensor that changes the result in a way that is not built */
+    int transposed; /* weights are [in, out], not [out, in] */
+    weight_refusal refused[MOST_REFUSALS];
 } weight_scheme;
 
+/* Names behind the prefix. */
 static const weight_scheme schemes[] = {
     /* four torch.nn.Linear */
     {"linear",
@@ -30,14 +43,49 @@ static const weight_scheme schemes[] = {
       {"W_K.weight", "W_K.bias", 0, 1},
       {"W_V.weight", "W_V.bias", 0, 1},
       {"W_O.weight", "W_O.bias", 0, 1}},
-     NULL},
+     0,
+     {{0}}},
     /* torch.nn.MultiheadAttention: q, k, v stacked */
     {"torch_mha",
      {{"in_proj_weight", "in_proj_bias", 0, 3},
       {"in_proj_weight", "in_proj_bias", 1, 3},
       {"in_proj_weight", "in_proj_bias", 2, 3},
       {"out_proj.weight", "out_proj.bias", 0, 1}},
-     "bias_k"},
+     0,
+     {{"bias_k", "adds a key"}, {"bias_v", "adds a value"}}},
+    /* Llama, Mistral, Qwen2, Gemma in Hugging Face's transformers. The norms are those of
+     * Qwen3, OLMo 2 and Gemma 3, StableLM 2, HunYuan, BitNet; the sinks of gpt-oss. */
+    {"llama",
+     {{"q_proj.weight", "q_proj.bias", 0, 1},
+      {"k_proj.weight", "k_proj.bias", 0, 1},
+      {"v_proj.weight", "v_proj.bias", 0, 1},
+      {"o_proj.weight", "o_proj.bias", 0, 1}},
+     0,
+     {{"q_norm.weight", "normalises the queries"},
+      {"k_norm.weight", "normalises the keys"},
+      {"q_layernorm.norms.0.weight", "normalises the queries"},
+      {"k_layernorm.norms.0.weight", "normalises the keys"},
+      {"query_layernorm.weight", "normalises the queries"},
+      {"key_layernorm.weight", "normalises the keys"},
+      {"attn_sub_norm.weight", "normalises the concatenation"},
+      {"sinks", "adds a score to each row"}}},
+    /* GPT-2 in transformers: Conv1D, y = x W + b; q, k, v side by side. The causal mask is
+     * stored as "bias". */
+    {"gpt2",
+     {{"c_attn.weight", "c_attn.bias", 0, 3},
+      {"c_attn.weight", "c_attn.bias", 1, 3},
+      {"c_attn.weight", "c_attn.bias", 2, 3},
+      {"c_proj.weight", "c_proj.bias", 0, 1}},
+     1,
+     {{"q_attn.weight", "takes the queries from another input"}}},
+    /* BERT, RoBERTa in transformers */
+    {"bert",
+     {{"self.query.weight", "self.query.bias", 0, 1},
+      {"self.key.weight", "self.key.bias", 0, 1},
+      {"self.value.weight", "self.value.bias", 0, 1},
+      {"output.dense.weight", "output.dense.bias", 0, 1}},
+     0,
+     {{"self.distance_embedding.weight", "adds positions to the scores"}}},
 };
 
 enum { SCHEMES = sizeof schemes / sizeof *schemes };
@@ -46,51 +94,116 @@ const char *attn_scheme_name(int index) {
     return index >= 0 && index < (int)SCHEMES ? schemes[index].name : NULL;
 }
 
-static attn_status describe_part(const char *path, const weight_place *place,
-                                 attn_weight_part *part, attn_error *error) {
-    const int64_t *shape = part->weight.shape;
-    int found;
+const char *attn_scheme_weight(int index, int projection) {
+    return schemes[index].places[projection].weight;
+}
 
-    if (attn_safetensors_describe(path, place->weight, &part->weight, error) != ATTN_OK)
+/* A search for the tensors of a scheme by a prefix. */
+typedef struct weight_search {
+    attn_checkpoint *checkpoint;
+    const weight_scheme *scheme;
+    const char *prefix;
+} weight_search;
+
+/* A tensor's whole name in `text`, which is returned; one too long is in no file. */
+static const char *full_name(const weight_search *search, const char *name,
+                             char text[ATTN_WEIGHT_NAME_BYTES]) {
+    snprintf(text, ATTN_WEIGHT_NAME_BYTES, "%s%s", search->prefix, name);
+    return text;
+}
+
+static attn_status describe_weight(const weight_search *search, const weight_place *place,
+                                   attn_weight_part *part, attn_error *error) {
+    const int transposed = search->scheme->transposed;
+    const attn_tensor *weight = &part->weight;
+    char name[ATTN_WEIGHT_NAME_BYTES];
+    int64_t outputs;
+
+    if (attn_checkpoint_describe(search->checkpoint, full_name(search, place->weight, name),
+                                 &part->weight, error) != ATTN_OK)
         return error->status;
-    if (part->weight.dims != 2 || shape[0] < 1 || shape[1] < 1 || shape[0] % place->parts != 0)
+    outputs = weight->dims == 2 ? weight->shape[transposed] : 0;
+    if (outputs < 1 || weight->shape[!transposed] < 1 || outputs % place->parts != 0)
         return attn_fail(error, ATTN_ERR_INPUT,
-                         "%s: tensor %s is not a matrix [%s, in]; a weight is stored as "
-                         "torch.nn.Linear has it",
-                         path, place->weight, place->parts == 1 ? "out" : "3 · out");
-    part->inputs = shape[1];
-    part->outputs = shape[0] / place->parts;
-    part->first_row = place->part * part->outputs;
-    if (attn_safetensors_has(path, place->bias, &found, error) != ATTN_OK) return error->status;
-    part->has_bias = found;
-    if (!found) return attn_ok(error);
-    if (attn_safetensors_describe(path, place->bias, &part->bias, error) != ATTN_OK)
-        return error->status;
-    if (part->bias.dims != 1 || part->bias.shape[0] != shape[0])
-        return attn_fail(error, ATTN_ERR_INPUT,
-                         "%s: tensor %s does not fit %s; a bias has one element for each of the "
-                         "%" PRId64 " rows",
-                         path, place->bias, place->weight, shape[0]);
+                         "%s: tensor %s is not a matrix [%s%s%s]; scheme %s stores a weight so",
+                         weight->path, weight->name, transposed ? "in, " : "",
+                         place->parts == 1 ? "out" : "3 · out", transposed ? "" : ", in",
+                         search->scheme->name);
+    part->transposed = transposed;
+    part->inputs = weight->shape[!transposed];
+    part->outputs = outputs / place->parts;
+    part->first_output = place->part * part->outputs;
     return attn_ok(error);
 }
 
-attn_status attn_weights_describe(const char *path, int index, attn_weight_files *files,
-                                  attn_error *error) {
-    const weight_scheme *scheme = &schemes[index];
-    int found = 0;
+static attn_status describe_bias(const weight_search *search, const weight_place *place,
+                                 attn_weight_part *part, attn_error *error) {
+    const attn_tensor *bias = &part->bias;
+    const int64_t outputs = place->parts * part->outputs;
+    char name[ATTN_WEIGHT_NAME_BYTES];
+    int found;
+
+    full_name(search, place->bias, name);
+    if (attn_checkpoint_has(search->checkpoint, name, &found, error) != ATTN_OK)
+        return error->status;
+    part->has_bias = found;
+    if (!found) return attn_ok(error);
+    if (attn_checkpoint_describe(search->checkpoint, name, &part->bias, error) != ATTN_OK)
+        return error->status;
+    if (bias->dims != 1 || bias->shape[0] != outputs)
+        return attn_fail(error, ATTN_ERR_INPUT,
+                         "%s: tensor %s does not fit %s; a bias has one element for each of the "
+                         "%" PRId64 " outputs",
+                         bias->path, bias->name, part->weight.name, outputs);
+    return attn_ok(error);
+}
+
+static attn_status check_refused(const weight_search *search, attn_error *error) {
+    const weight_refusal *refused = search->scheme->refused;
+    char name[ATTN_WEIGHT_NAME_BYTES];
+
+    for (int i = 0; i < MOST_REFUSALS && refused[i].name != NULL; i++) {
+        int found;
+
+        full_name(search, refused[i].name, name);
+        if (attn_checkpoint_has(search->checkpoint, name, &found, error) != ATTN_OK)
+            return error->status;
+        if (found)
+            return attn_fail(error, ATTN_ERR_INPUT,
+                             "%s: tensor %s %s, which is not built; use a layer without it",
+                             attn_checkpoint_path(search->checkpoint), name, refused[i].effect);
+    }
+    return attn_ok(error);
+}
+
+/* Weights come first: where they are tells whether prefix and scheme are right. */
+static attn_status describe(const weight_search *search, int index, attn_weight_files *files,
+                            const char **key, attn_error *error) {
+    const weight_place *places = search->scheme->places;
+    char name[ATTN_WEIGHT_NAME_BYTES];
 
     for (int i = 0; i < ATTN_PROJECTIONS; i++)
-        if (describe_part(path, &scheme->places[i], &files->parts[i], error) != ATTN_OK)
+        if (!attn_checkpoint_lists(search->checkpoint, full_name(search, places[i].weight, name)))
+            return attn_weights_missing(search->checkpoint, index, search->prefix, name, key,
+                                        error);
+    for (int i = 0; i < ATTN_PROJECTIONS; i++)
+        if (describe_weight(search, &places[i], &files->parts[i], error) != ATTN_OK)
             return error->status;
-    if (scheme->refused != NULL &&
-        attn_safetensors_has(path, scheme->refused, &found, error) != ATTN_OK)
-        return error->status;
-    if (found)
-        return attn_fail(error, ATTN_ERR_INPUT,
-                         "%s: tensor %s: such a layer attends to more than its input, which is "
-                         "not built; use a layer without it",
-                         path, scheme->refused);
-    return attn_ok(error);
+    for (int i = 0; i < ATTN_PROJECTIONS; i++)
+        if (describe_bias(search, &places[i], &files->parts[i], error) != ATTN_OK)
+            return error->status;
+    return check_refused(search, error);
+}
+
+attn_status attn_weights_describe(const char *path, int index, const char *prefix,
+                                  attn_weight_files *files, const char **key, attn_error *error) {
+    weight_search search = {.scheme = &schemes[index], .prefix = prefix};
+
+    *key = "input.weights.file";
+    if (attn_checkpoint_open(path, &search.checkpoint, error) != ATTN_OK) return error->status;
+    describe(&search, index, files, key, error);
+    attn_checkpoint_close(search.checkpoint);
+    return error->status;
 }
 
 attn_status attn_weights_allocate(const attn_problem *problem,
@@ -136,16 +249,68 @@ static attn_status read_rows(const attn_tensor *tensor, int64_t first, int64_t c
     return error->status;
 }
 
+/* Rows [first, first + rows) of a tensor [inputs][columns] become these columns of the
+ * part's [outputs][inputs]. Outputs run outside: then what is written is contiguous, and
+ * what is read lies in cache. */
+static void transpose(const attn_weight_part *part, const float *piece, int64_t first, int64_t rows,
+                      float *out) {
+    const int64_t columns = part->weight.shape[1];
+
+    for (int64_t output = 0; output < part->outputs; output++) {
+        const float *from = piece + part->first_output + output;
+        float *to = out + output * part->inputs + first;
+
+        for (int64_t i = 0; i < rows; i++) to[i] = from[i * columns];
+    }
+}
+
+/* Reads the tensor of part `which` once, in pieces of 1 MiB (or a row, if that is more), for
+ * all the projections that are in it. */
+static attn_status read_transposed(const attn_weight_files *files, int which,
+                                   const attn_weight_memory *memory, attn_error *error) {
+    const attn_tensor *tensor = &files->parts[which].weight;
+    const int64_t inputs = tensor->shape[0], columns = tensor->shape[1];
+    const int64_t piece_rows = columns < PIECE_ELEMS ? PIECE_ELEMS / columns : 1;
+    float *piece = attn_alloc((size_t)(piece_rows * columns), sizeof *piece);
+    attn_tensor_reader *reader = NULL;
+
+    if (piece == NULL)
+        return attn_fail(error, ATTN_ERR_MEMORY, "%s: no memory for a buffer", tensor->path);
+    if (attn_tensor_reader_open(MPI_COMM_SELF, tensor, &reader, error) == ATTN_OK)
+        for (int64_t row = 0; row < inputs; row += piece_rows) {
+            int64_t rows = inputs - row < piece_rows ? inputs - row : piece_rows;
+
+            if (attn_tensor_reader_read(reader, row * columns, rows * columns, piece, error) !=
+                ATTN_OK)
+                break;
+            for (int i = which; i < ATTN_PROJECTIONS; i++)
+                if (strcmp(files->parts[i].weight.name, tensor->name) == 0)
+                    transpose(&files->parts[i], piece, row, rows, attn_weights_at(memory, i, 0));
+        }
+    attn_tensor_reader_close(reader);
+    free(piece);
+    return error->status;
+}
+
+static attn_status read_weight(const attn_weight_files *files, int which,
+                               const attn_weight_memory *memory, attn_error *error) {
+    const attn_weight_part *part = &files->parts[which];
+
+    if (!part->transposed)
+        return read_rows(&part->weight, part->first_output * part->inputs, memory->elems[which],
+                         attn_weights_at(memory, which, 0), error);
+    /* The others in the same tensor came with the first. */
+    return part->first_output == 0 ? read_transposed(files, which, memory, error) : attn_ok(error);
+}
+
 static attn_status read_file(const attn_weight_files *files, const attn_weight_memory *memory,
                              attn_error *error) {
     for (int i = 0; i < ATTN_PROJECTIONS; i++) {
         const attn_weight_part *part = &files->parts[i];
 
-        if (read_rows(&part->weight, part->first_row * part->inputs, memory->elems[i],
-                      attn_weights_at(memory, i, 0), error) != ATTN_OK)
-            return error->status;
+        if (read_weight(files, i, memory, error) != ATTN_OK) return error->status;
         if (memory->bias_elems[i] > 0 &&
-            read_rows(&part->bias, part->first_row, memory->bias_elems[i],
+            read_rows(&part->bias, part->first_output, memory->bias_elems[i],
                       attn_weights_at(memory, i, 1), error) != ATTN_OK)
             return error->status;
     }

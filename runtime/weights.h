@@ -1,8 +1,9 @@
 /* weights.h: the projections of a layer and where a file keeps them.
  *
  * A scheme says which tensors hold W_Q, W_K, W_V, W_O and their biases; it is one
- * row of a const table. Rank 0 looks at the file; the weights are broadcast, since
- * every rank needs all of them.
+ * row of a const table. A prefix in front of their names selects a layer of a model.
+ * Rank 0 looks at the file; the weights are broadcast, since every rank needs all of
+ * them. In memory a weight is [out][in], however the file has it.
  */
 #ifndef ATTN_RUNTIME_WEIGHTS_H
 #define ATTN_RUNTIME_WEIGHTS_H
@@ -14,28 +15,35 @@
 #include "buffers.h"
 #include "tensor.h"
 
-/* "linear", "torch_mha"; NULL past the last. */
+/* "linear", "torch_mha", "llama", "gpt2", "bert"; NULL past the last. */
 const char *attn_scheme_name(int scheme);
 
 enum { ATTN_PROJECTIONS = 4 }; /* query, key, value, output, in this order */
 
-/* Rows [first_row, first_row + outputs) of a tensor [rows][inputs]: one projection.
- * Plain data, broadcast as bytes. */
+enum { ATTN_WEIGHT_NAME_BYTES = 2 * ATTN_NAME_BYTES }; /* a prefix and the name behind it */
+
+/* The name, without the prefix, of the tensor that holds the weight of a projection. */
+const char *attn_scheme_weight(int scheme, int projection);
+
+/* One projection: rows [first_output, first_output + outputs) of a tensor [rows][inputs], or
+ * these columns of a transposed one, [inputs][columns]. Plain data, broadcast as bytes. */
 typedef struct attn_weight_part {
     attn_tensor weight, bias;
-    int32_t has_bias;
-    int64_t first_row, outputs, inputs;
+    int32_t has_bias, transposed;
+    int64_t first_output, outputs, inputs;
 } attn_weight_part;
 
 typedef struct attn_weight_files {
     attn_weight_part parts[ATTN_PROJECTIONS];
 } attn_weight_files;
 
-/* Finds the four projections in a safetensors file and checks that they are
- * matrices with fitting biases. Not collective; rank 0 calls it.
- * ATTN_ERR_INPUT, ATTN_ERR_IO. */
-attn_status attn_weights_describe(const char *path, int scheme, attn_weight_files *files,
-                                  attn_error *error);
+/* Finds the four projections in a safetensors file, or through an index of such
+ * (checkpoint.h), and checks that they are matrices with fitting biases. A tensor that
+ * changes the result in a way that is not built is refused. *key gets the config key at
+ * fault after a failure: input.weights.file, .scheme or .prefix. Not collective; rank 0
+ * calls it. ATTN_ERR_INPUT, ATTN_ERR_IO, ATTN_ERR_MEMORY. */
+attn_status attn_weights_describe(const char *path, int scheme, const char *prefix,
+                                  attn_weight_files *files, const char **key, attn_error *error);
 
 /* Memory for the weights, which `weights` points into. */
 typedef struct attn_weight_memory {

@@ -535,12 +535,14 @@ static void a_file_that_is_no_tensor_is_refused(void) {
          .message = {"in/named.safetensors: has no tensor 'hidden'; it has 'x'"}},
         {"weights without W_O", .config = "layer.yaml",
          .sets = {"input.weights.file=no_o.safetensors"},
-         .message = {"in/no_o.safetensors: has no tensor 'W_O.weight'; it has 'W_K.bias', "
-                     "'W_K.weight', 'W_Q.bias', 'W_Q.weight', 'W_V.bias', 'W_V.weight'"},
+         .message = {"in/no_o.safetensors: has no tensor 'W_O.weight'; scheme linear looks for ",
+                     "; it has 'W_K.bias', 'W_K.weight', 'W_Q.bias', 'W_Q.weight', 'W_V.bias', "},
          .on_ranks = 1},
         {"weights of another scheme", .config = "layer.yaml",
          .sets = {"input.weights.scheme=torch_mha"},
-         .message = {"in/layer.safetensors: has no tensor 'in_proj_weight'; it has 'W_K.bias'"}},
+         .message =
+             {"in/layer.safetensors: has no tensor 'in_proj_weight'; set input.weights.scheme: "
+              "linear; "}},
     };
 
     MAKE_ALL(requests);

@@ -99,30 +99,63 @@ void attn_cli_write_safetensors(const char *path, const char *header, const void
     write_parts(path, length, sizeof length, header, data, bytes);
 }
 
-void attn_cli_write_tensors(const char *path, const attn_cli_tensor *tensors, size_t count) {
+uint16_t attn_cli_bf16_of(float value) {
+    uint32_t bits;
+
+    memcpy(&bits, &value, sizeof bits);
+    return (uint16_t)(bits >> 16);
+}
+
+uint16_t attn_cli_fp16_of(float value) {
+    uint32_t bits;
+
+    memcpy(&bits, &value, sizeof bits);
+    if (bits << 1 == 0) return (uint16_t)(bits >> 16);
+    return (uint16_t)((bits >> 16 & 0x8000) | (((bits >> 23 & 0xff) - 112) << 10) |
+                      (bits >> 13 & 0x3ff));
+}
+
+/* Converts to `out`, which has room; returns the bytes. */
+static size_t convert(attn_dtype dtype, const float *from, size_t elems, char *out) {
+    for (size_t i = 0; i < elems && dtype != ATTN_DTYPE_F32; i++) {
+        uint16_t half =
+            dtype == ATTN_DTYPE_BF16 ? attn_cli_bf16_of(from[i]) : attn_cli_fp16_of(from[i]);
+        memcpy(out + i * sizeof half, &half, sizeof half);
+    }
+    if (dtype == ATTN_DTYPE_F32) memcpy(out, from, elems * sizeof *from);
+    return elems * (size_t)attn_dtype_bytes(dtype);
+}
+
+void attn_cli_write_tensors_as(const char *path, attn_dtype dtype, const attn_cli_tensor *tensors,
+                               size_t count) {
+    const char *word = dtype == ATTN_DTYPE_F32 ? "F32" : dtype == ATTN_DTYPE_F16 ? "F16" : "BF16";
     char header[HEADER_BYTES];
-    size_t used = 0, elems = 0;
-    float *data = NULL;
+    size_t used = 0, bytes = 0;
+    char *data = NULL;
 
     for (size_t i = 0; i < count; i++) {
         const attn_cli_tensor *tensor = &tensors[i];
-        size_t own = (size_t)(tensor->rows * (tensor->columns > 0 ? tensor->columns : 1));
+        size_t elems = (size_t)(tensor->rows * (tensor->columns > 0 ? tensor->columns : 1));
+        size_t begin = bytes;
         char columns[32] = "";
 
+        data = realloc(data, begin + elems * sizeof *tensor->data);
+        require(data != NULL, "make", path);
+        bytes += convert(dtype, tensor->data, elems, data + begin);
         if (tensor->columns > 0) snprintf(columns, sizeof columns, ",%" PRId64, tensor->columns);
-        used += (size_t)snprintf(header + used, sizeof header - used,
-                                 "%s\"%s\":{\"dtype\":\"F32\",\"shape\":[%" PRId64
-                                 "%s],\"data_offsets\":[%zu,%zu]}",
-                                 i == 0 ? "{" : ",", tensor->name, tensor->rows, columns,
-                                 elems * sizeof *data, (elems + own) * sizeof *data);
-        data = realloc(data, (elems + own) * sizeof *data);
-        require(data != NULL && used < sizeof header - 1, "make", path);
-        memcpy(data + elems, tensor->data, own * sizeof *data);
-        elems += own;
+        used += (size_t)snprintf(
+            header + used, sizeof header - used,
+            "%s\"%s\":{\"dtype\":\"%s\",\"shape\":[%" PRId64 "%s],\"data_offsets\":[%zu,%zu]}",
+            i == 0 ? "{" : ",", tensor->name, word, tensor->rows, columns, begin, bytes);
+        require(used < sizeof header - 1, "make", path);
     }
     snprintf(header + used, sizeof header - used, "}");
-    attn_cli_write_safetensors(path, header, data, elems * sizeof *data);
+    attn_cli_write_safetensors(path, header, data, bytes);
     free(data);
+}
+
+void attn_cli_write_tensors(const char *path, const attn_cli_tensor *tensors, size_t count) {
+    attn_cli_write_tensors_as(path, ATTN_DTYPE_F32, tensors, count);
 }
 
 float *attn_cli_read_floats(const char *reference, int32_t *dims, int64_t *shape, int64_t *elems) {

@@ -41,6 +41,13 @@ typedef struct attn_cli_tensor {
 } attn_cli_tensor;
 void attn_cli_write_tensors(const char *path, const attn_cli_tensor *tensors, size_t count);
 
+/* The same with elements of another type: fp32, fp16 or bf16. Of numbers that the type
+ * holds exactly, zeros and normal ones. */
+void attn_cli_write_tensors_as(const char *path, attn_dtype dtype, const attn_cli_tensor *tensors,
+                               size_t count);
+uint16_t attn_cli_bf16_of(float value);
+uint16_t attn_cli_fp16_of(float value);
+
 /* Elements of an fp32 tensor file by reference, in a new buffer which the caller frees;
  * NULL when there is none. `shape` (ATTN_MAX_DIMS) and `dims` may be NULL. */
 float *attn_cli_read_floats(const char *reference, int32_t *dims, int64_t *shape, int64_t *elems);

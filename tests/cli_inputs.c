@@ -34,23 +34,6 @@ static float value_of(int i) {
     return (float)(i * 37 % 255 - 127) / 64;
 }
 
-static uint16_t bf16_of(float value) {
-    uint32_t bits;
-
-    memcpy(&bits, &value, sizeof bits);
-    return (uint16_t)(bits >> 16);
-}
-
-/* Of zeros and normal numbers. */
-static uint16_t fp16_of(float value) {
-    uint32_t bits;
-
-    memcpy(&bits, &value, sizeof bits);
-    if (bits << 1 == 0) return (uint16_t)(bits >> 16);
-    return (uint16_t)((bits >> 16 & 0x8000) | (((bits >> 23 & 0xff) - 112) << 10) |
-                      (bits >> 13 & 0x3ff));
-}
-
 typedef struct element_types {
     float f32[ELEMS];
     double f64[ELEMS];
@@ -65,8 +48,8 @@ static void write_all_types(void) {
     for (int i = 0; i < ELEMS; i++) {
         x.f32[i] = value_of(i);
         x.f64[i] = (double)x.f32[i];
-        x.f16[i] = fp16_of(x.f32[i]);
-        x.bf16[i] = bf16_of(x.f32[i]);
+        x.f16[i] = attn_cli_fp16_of(x.f32[i]);
+        x.bf16[i] = attn_cli_bf16_of(x.f32[i]);
     }
     attn_cli_write_npy(attn_cli_path("x.npy"),
                        "{'descr': '<f4', 'fortran_order': False, 'shape': (50, 24), }\n", x.f32,

@@ -133,6 +133,12 @@ static void test_wrong_types(void) {
         {"attention: [4]", "c.yaml:1:12: attention: is a sequence; must be a mapping of heads,"},
         {"input: {x: 12}", "c.yaml:1:12: input.x: is the integer '12'; must be a path, in quotes"},
         {"output: {y: false}", "output.y: is the boolean 'false'; must be a path, in quotes"},
+        {"input: {weights: {prefix: 0.}}",
+         "c.yaml:1:27: input.weights.prefix: is the float '0.'; must be a text of at most 255 "
+         "bytes, in quotes if it looks like something else"},
+        {"input: {weights: {prefix: [a]}}", "is a sequence; must be a text of at most 255 bytes"},
+        {"input: {weights: {prefix: \"a\\0b\"}}", "with a control character; must have none"},
+        {"input: {weights: {prefix: \"a\\tb\"}}", "is 'a?b', with a control character; must"},
     };
     EXPECT_ALL_BAD(cases);
 }
@@ -424,6 +430,33 @@ static void test_sets(void) {
     CU_ASSERT_STRING_EQUAL(config.input.x, "/in/a=b.safetensors#c=d");
 }
 
+static void test_texts(void) {
+    char text[2 * ATTN_NAME_BYTES];
+    json_t *json;
+
+    expect_ok(parse(GOOD));
+    CU_ASSERT_STRING_EQUAL(config.input.weights_prefix, "");
+    expect_ok(parse_set(GOOD, "input.weights.prefix=model.layers.0.self_attn."));
+    CU_ASSERT_STRING_EQUAL(config.input.weights_prefix, "model.layers.0.self_attn.");
+    CU_ASSERT_STRING_EQUAL(config.input.weights_file, "/in/w.safetensors");
+    json = attn_config_json(&config);
+    CU_ASSERT_STRING_EQUAL(
+        json_string_value(
+            json_object_get(json_object_get(json_object_get(json, "input"), "weights"), "prefix")),
+        "model.layers.0.self_attn.");
+    json_decref(json);
+    expect_ok(parse_set(GOOD, "input.weights.prefix=''"));
+    CU_ASSERT_STRING_EQUAL(config.input.weights_prefix, "");
+    snprintf(text, sizeof text, "input.weights.prefix=l%0*d.", ATTN_NAME_BYTES - 3, 0);
+    expect_ok(parse_set(GOOD, text));
+    CU_ASSERT_EQUAL(strlen(config.input.weights_prefix), ATTN_NAME_BYTES - 1);
+    snprintf(text, sizeof text, "input.weights.prefix=l%0*d.", ATTN_NAME_BYTES - 2, 0);
+    expect_message(parse_set(GOOD, text), ATTN_ERR_CONFIG,
+                   "--set: input.weights.prefix: is l000000000");
+    expect_message(parse_set(GOOD, text), ATTN_ERR_CONFIG,
+                   "...; must be a text of at most 255 bytes");
+}
+
 static void test_later_failures(void) {
     char file[600];
 
@@ -664,6 +697,7 @@ int main(void) {
         {"config.contradictions_are_refused", test_contradictions},
         {"config.sets_win_and_null_takes_out", test_sets},
         {"config.bad_sets_are_refused", test_bad_sets},
+        {"config.texts_are_kept_as_they_are", test_texts},
         {"config.later_failures_name_the_place", test_later_failures},
         {"config.json_reads_back_to_the_same", test_round_trip},
         {"config.a_report_stands_for_its_config", test_report_places},

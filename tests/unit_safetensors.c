@@ -95,20 +95,19 @@ static void unfit_tensors_are_refused_when_wanted(void) {
     }
 }
 
-static void has_answers_without_failing(void) {
+static void the_names_are_those_of_tensors(void) {
     attn_tensor tensor;
     attn_error error;
-    int found = -1;
+    json_t *tensors;
 
     CU_ASSERT_EQUAL(describe(good_json, GOOD_DATA_BYTES, "b", &tensor, &error), ATTN_OK);
-    CU_ASSERT_EQUAL(attn_safetensors_has(path, "e", &found, &error), ATTN_OK);
-    CU_ASSERT_EQUAL(found, 1);
-    CU_ASSERT_EQUAL(attn_safetensors_has(path, "none", &found, &error), ATTN_OK);
-    CU_ASSERT_EQUAL(found, 0);
-    CU_ASSERT_EQUAL(attn_safetensors_has(path, "__metadata__", &found, &error), ATTN_OK);
-    CU_ASSERT_EQUAL(found, 0);
-    CU_ASSERT_EQUAL(attn_safetensors_has(folder, "b", &found, &error), ATTN_ERR_INPUT);
-    CU_ASSERT_EQUAL(found, 0);
+    CU_ASSERT_EQUAL(attn_safetensors_tensors(path, &tensors, &error), ATTN_OK);
+    CU_ASSERT_EQUAL(json_object_size(tensors), 7);
+    CU_ASSERT_PTR_NOT_NULL(json_object_get(tensors, "e"));
+    CU_ASSERT_PTR_NULL(json_object_get(tensors, "__metadata__"));
+    json_decref(tensors);
+    CU_ASSERT_EQUAL(attn_safetensors_tensors(folder, &tensors, &error), ATTN_ERR_INPUT);
+    CU_ASSERT_PTR_NULL(tensors);
 }
 
 static void references_name_file_and_tensor(void) {
@@ -279,7 +278,7 @@ int main(void) {
     static const attn_test tests[] = {
         {"good tensors are found", good_tensors_are_found},
         {"unfit tensors are refused when wanted", unfit_tensors_are_refused_when_wanted},
-        {"has answers without failing", has_answers_without_failing},
+        {"the names are those of tensors", the_names_are_those_of_tensors},
         {"references name file and tensor", references_name_file_and_tensor},
         {"wrong headers are refused", wrong_headers_are_refused},
         {"wrong lengths are refused", wrong_lengths_are_refused},
