@@ -118,11 +118,14 @@ static attn_sample_times take_sample(attn_job *job, const probe *beside) {
     return sample;
 }
 
-/* x · W of Q, K, V and the output. */
+/* x · W of Q and the output, and x, or the memory, · W of K and V. */
 static double projection_flops(const attn_problem *p) {
-    double columns = (double)(p->heads + p->kv_heads) * ((double)p->key_dim + p->value_dim);
+    double dims = (double)p->key_dim + p->value_dim;
+    double kv_width = (double)(p->memory_dim > 0 ? p->memory_dim : p->model_dim);
+    double queries = (double)p->length * (double)p->model_dim * (double)p->heads;
+    double keys = (double)p->kv_length * kv_width * (double)p->kv_heads;
 
-    return 2.0 * (double)p->batch * (double)p->length * (double)p->model_dim * columns;
+    return 2.0 * (double)p->batch * dims * (queries + keys);
 }
 
 /* All ranks of an axis read all keys and values of their kv heads. */

@@ -46,6 +46,10 @@ static attn_status scan_inputs(MPI_Comm comm, const attn_inputs *inputs, attn_er
         return error->status;
     }
     if (scan_tensor(comm, &inputs->x, error) != ATTN_OK) return error->status;
+    if (inputs->problem.memory_dim > 0 && scan_tensor(comm, &inputs->memory, error) != ATTN_OK)
+        return error->status;
+    for (int i = 0; i < ATTN_NORMS && inputs->weights.has_norms; i++)
+        if (scan_tensor(comm, &inputs->weights.norms[i], error) != ATTN_OK) return error->status;
     for (int i = 0; i < ATTN_PROJECTIONS && error->status == ATTN_OK; i++) {
         const attn_weight_part *part = &inputs->weights.parts[i];
         if (scan_tensor(comm, &part->weight, error) == ATTN_OK && part->has_bias)

@@ -12,11 +12,12 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "attnspan/rope.h"
 #include "config_sweep.h"
 #include "status.h"
 #include "tensor.h"
 
-enum { ATTN_CONFIG_MAX_KEYS = 64 };
+enum { ATTN_CONFIG_MAX_KEYS = 96 };
 enum { ATTN_AUTO = -1 }; /* of an integer or choice: left to the program */
 
 /* How synthetic input is made: a whole layer (x and weights), or q, k, v. */
@@ -37,6 +38,18 @@ typedef struct attn_config {
         int64_t head_dim; /* d_k; ATTN_AUTO: d_model / heads, or the width of q */
         double scale;     /* 0: 1 / sqrt(head_dim) */
         int32_t mask;     /* attn_mask_kind */
+
+        int32_t rope; /* 1 when attention.rope is there */
+        double rope_theta;
+        int64_t rope_dim;             /* ATTN_AUTO: head_dim */
+        int32_t rope_pairing;         /* attn_rope_pairing */
+        int32_t rope_scaling;         /* 1 when attention.rope.scaling is there */
+        int32_t rope_scaling_kind;    /* attn_rope_scaling − 1; ATTN_AUTO: not given */
+        double rope_factor;           /* 0: not given */
+        int64_t rope_original_length; /* ATTN_AUTO: not given */
+
+        int32_t qk_norm; /* 1 when attention.qk_norm is there */
+        double qk_norm_eps;
     } attention;
     struct {
         int64_t length;    /* N; ATTN_AUTO: rows of the input */
@@ -61,11 +74,13 @@ typedef struct attn_config {
         char weights_file[ATTN_PATH_BYTES];
         int32_t weights_scheme; /* index of attn_scheme_name() */
         char weights_prefix[ATTN_NAME_BYTES];
+        char memory[ATTN_PATH_BYTES]; /* keys and values of a layer come from it */
         char q[ATTN_PATH_BYTES], k[ATTN_PATH_BYTES], v[ATTN_PATH_BYTES];
         int32_t synthetic; /* 1 when input.synthetic is there */
         int64_t synthetic_seed;
-        int64_t synthetic_d_model; /* for ATTN_SYNTHETIC_LAYER */
-        int32_t synthetic_tensors; /* attn_synthetic */
+        int64_t synthetic_d_model;  /* for ATTN_SYNTHETIC_LAYER */
+        int64_t synthetic_d_memory; /* likewise; ATTN_AUTO: no memory */
+        int32_t synthetic_tensors;  /* attn_synthetic */
     } input;
     struct {
         char y[ATTN_PATH_BYTES], lse[ATTN_PATH_BYTES], report[ATTN_PATH_BYTES]; /* "": none */

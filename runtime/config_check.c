@@ -7,6 +7,7 @@
 #include "attnspan/kernels.h"
 #include "config_fail.h"
 #include "config_keys.h"
+#include "config_rope.h"
 
 /* Where the innermost section around a key is in the file; line 0: nowhere. */
 static attn_mark section_mark(const attn_config *config, const attn_config_key *key) {
@@ -92,6 +93,18 @@ static attn_status check_layer(attn_config *config, attn_error *error) {
     return ATTN_OK;
 }
 
+/* Keys and values are projected from a memory: only a layer has projections. */
+static attn_status check_memory(attn_config *config, attn_error *error) {
+    if (config->input.memory[0] == '\0' || config->input.x[0] != '\0') return ATTN_OK;
+    if (config->input.synthetic)
+        return attn_config_fail(config, "input.memory", error, ATTN_ERR_CONFIG,
+                                "contradicts input.synthetic, which makes its own memory; give "
+                                "input.synthetic.d_memory instead");
+    return attn_config_fail(config, "input.memory", error, ATTN_ERR_CONFIG,
+                            "is given without input.x; keys and values are projected from it in a "
+                            "layer, so give x and weights, or leave it out");
+}
+
 static attn_status check_qkv(attn_config *config, attn_error *error) {
     const char *missing = NULL;
 
@@ -125,6 +138,10 @@ static attn_status check_synthetic_qkv(const attn_config *config, attn_error *er
         return attn_config_fail(config, "input.synthetic.d_model", error, ATTN_ERR_CONFIG,
                                 "means nothing for tensors: qkv; leave it out, "
                                 "attention.head_dim gives the width");
+    if (config->input.synthetic_d_memory != ATTN_AUTO)
+        return attn_config_fail(config, "input.synthetic.d_memory", error, ATTN_ERR_CONFIG,
+                                "means nothing for tensors: qkv, whose keys and values are made "
+                                "as they are; leave it out");
     if (config->attention.head_dim == ATTN_AUTO)
         return attn_config_fail(config, "input.synthetic.tensors", error, ATTN_ERR_CONFIG,
                                 "is qkv without attention.head_dim; give that width");
@@ -157,18 +174,21 @@ static attn_status check_head_dim(attn_config *config, attn_error *error) {
                             config->input.synthetic_d_model, most);
 }
 
-/* A layer is self-attention: its keys are made of the rows of its queries. */
+/* Without a memory the keys of a layer are made of the rows of its queries. */
 static attn_status check_kv_length(attn_config *config, attn_error *error) {
     const int64_t length = config->sequence.length, kv_length = config->sequence.kv_length;
     const int is_qkv = has_qkv(config) || (config->input.synthetic &&
                                            config->input.synthetic_tensors == ATTN_SYNTHETIC_QKV);
 
+    if (config->input.memory[0] != '\0' || config->input.synthetic_d_memory != ATTN_AUTO)
+        return ATTN_OK;
     if (is_qkv || length == ATTN_AUTO || kv_length == ATTN_AUTO || length == kv_length)
         return ATTN_OK;
     return attn_config_fail(config, "sequence.kv_length", error, ATTN_ERR_CONFIG,
                             "is %" PRId64 "; must equal sequence.length, which is %" PRId64
-                            ": a layer attends to its own rows",
-                            kv_length, length);
+                            ": a layer attends to its own rows, unless it has %s",
+                            kv_length, length,
+                            config->input.synthetic ? "input.synthetic.d_memory" : "input.memory");
 }
 
 /* Whether a row names the file `path`. An input's #TENSOR is no part of it. */
@@ -217,8 +237,9 @@ static attn_status check_tolerance(attn_config *config, attn_error *error) {
 
 attn_status attn_config_check(attn_config *config, attn_error *error) {
     static attn_status (*const checks[])(attn_config *, attn_error *) = {
-        check_required,  check_heads,    check_input_form, check_layer,   check_qkv,
-        check_synthetic, check_head_dim, check_kv_length,  check_outputs, check_tolerance,
+        check_required, check_heads,     check_memory,   check_input_form, check_layer,
+        check_qkv,      check_synthetic, check_head_dim, check_kv_length,  attn_config_rope_check,
+        check_outputs,  check_tolerance,
     };
 
     for (size_t i = 0; i < sizeof checks / sizeof *checks; i++) {

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "attnspan/kernels.h"
+#include "attnspan/rope.h"
 #include "circulate.h"
 #include "partition.h"
 #include "weights.h"
@@ -20,6 +21,11 @@ static const char *synthetic_name(int tensors) {
         default:
             return NULL;
     }
+}
+
+/* The choice of no scaling is to leave the section out. */
+static const char *scaling_name(int kind) {
+    return kind < 0 ? NULL : attn_rope_scaling_name(kind + ATTN_ROPE_LINEAR);
 }
 
 #define MOST_ROWS  ((int64_t)1 << 48) /* times any width, bytes still fit in int64_t */
@@ -52,6 +58,22 @@ static const attn_config_key keys[] = {
     {"attention.scale", "factor of the scores", NUMBER(attention.scale)},
     {"attention.mask", "keys that a query sees", CHOICE(attention.mask, attn_mask_name),
      DEFAULT(ATTN_MASK_NONE)},
+    {"attention.rope", "rotation of q and k by position", SECTION, AT(attention.rope)},
+    {"attention.rope.theta", "base of the frequencies", NUMBER(attention.rope_theta),
+     DEFAULTF(10000)},
+    {"attention.rope.dim", "elements of a head that turn", INTEGER(attention.rope_dim, 2, 4096),
+     LATER},
+    {"attention.rope.pairing", "elements that turn together",
+     CHOICE(attention.rope_pairing, attn_rope_pairing_name), DEFAULT(ATTN_ROPE_HALF)},
+    {"attention.rope.scaling", "stretch to longer sequences", SECTION, AT(attention.rope_scaling)},
+    {"attention.rope.scaling.kind", "how it is stretched",
+     CHOICE(attention.rope_scaling_kind, scaling_name), LATER},
+    {"attention.rope.scaling.factor", "by how much", NUMBER(attention.rope_factor)},
+    {"attention.rope.scaling.original_length", "rows that the model was trained on",
+     INTEGER(attention.rope_original_length, 8, MOST_ROWS), LATER},
+    {"attention.qk_norm", "RMS norm of each head of q and k", SECTION, AT(attention.qk_norm)},
+    {"attention.qk_norm.eps", "added to the mean square", NUMBER(attention.qk_norm_eps),
+     DEFAULTF(1.0e-6)},
 
     {"sequence", "how long and how many sequences", SECTION},
     {"sequence.length", "query rows", INTEGER(sequence.length, 1, MOST_ROWS), LATER},
@@ -74,6 +96,8 @@ static const attn_config_key keys[] = {
 
     {"input", "what it is computed on", SECTION},
     {"input.x", "hidden states", INPUT_PATH(input.x)},
+    {"input.memory", "where keys and values come from in cross-attention",
+     INPUT_PATH(input.memory)},
     {"input.weights", "projections of the layer", SECTION, AT(input.weights)},
     {"input.weights.file", "safetensors file or index", INPUT_PATH(input.weights_file)},
     {"input.weights.scheme", "names of the tensors in the file",
@@ -87,6 +111,8 @@ static const attn_config_key keys[] = {
      DEFAULT(0)},
     {"input.synthetic.d_model", "model width", INTEGER(input.synthetic_d_model, 1, MOST_WIDTH),
      LATER},
+    {"input.synthetic.d_memory", "width of a memory",
+     INTEGER(input.synthetic_d_memory, 1, MOST_WIDTH), LATER},
     {"input.synthetic.tensors", "a whole layer, or q, k and v",
      CHOICE(input.synthetic_tensors, synthetic_name), DEFAULT(ATTN_SYNTHETIC_LAYER)},
 

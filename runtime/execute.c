@@ -56,14 +56,15 @@ static void attend_between_exchanges(attn_plan *plan, double *clock) {
     lap(clock, &plan->stats.exchange_sec);
 }
 
-void attn_execute_layer(attn_plan *plan, const attn_weights *weights, const float *x, float *y,
-                        float *lse) {
+void attn_execute_layer(attn_plan *plan, const attn_weights *weights, const float *x,
+                        const float *memory, float *y, float *lse) {
     double clock = MPI_Wtime();
 
     assert(plan->problem.model_dim > 0);
+    assert((memory != NULL) == (plan->problem.memory_dim > 0));
     assert(lse == NULL || plan->with_lse);
     start(plan);
-    attn_project_inputs(&plan->project, weights, x);
+    attn_project_inputs(&plan->project, weights, x, memory);
     lap(&clock, &plan->stats.project_sec);
     attend_between_exchanges(plan, &clock);
     attn_project_output(&plan->project, weights, y);

@@ -1,5 +1,6 @@
 #include "head_tensor.h"
 
+#include <omp.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -52,10 +53,15 @@ static void copy_head(const attn_head_tensor *tensor, int member, int64_t item, 
     for (int64_t row = 0; row < exchange->rows[exchange->member]; row++) {
         void *in_region = elem_at(tensor, member, row, first);
         float *in_data = data + row * tensor->dim;
-        if (to_region)
-            attn_store(tensor->storage, in_data, tensor->dim, in_region);
-        else
+        const float *head_row = in_data;
+
+        if (!to_region) {
             memcpy(in_data, in_region, (size_t)tensor->dim * sizeof(float));
+            continue;
+        }
+        if (tensor->prepare != NULL)
+            head_row = attn_qk_prepare_copy(tensor->prepare, row, omp_get_thread_num(), in_data);
+        attn_store(tensor->storage, head_row, tensor->dim, in_region);
     }
 }
 

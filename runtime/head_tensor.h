@@ -10,14 +10,16 @@
 #include "attnspan/kernels.h"
 #include "exchange.h"
 #include "partition.h"
+#include "qk_prepare.h"
 
 typedef struct attn_head_tensor {
     int64_t batch;
     int64_t heads;    /* H: how query heads are dealt */
     int64_t kv_heads; /* H_kv where the columns are kv heads, 0 where they are query heads */
     int32_t dim;
-    int with_lse;         /* only with ATTN_FP32 */
-    attn_storage storage; /* of the elements */
+    int with_lse;                   /* only with ATTN_FP32 */
+    attn_storage storage;           /* of the elements */
+    const attn_qk_prepare *prepare; /* borrowed; of q and k; NULL: rows go as they are */
     attn_exchange exchange;
 } attn_head_tensor;
 
@@ -37,7 +39,7 @@ void *attn_head_tensor_at(const attn_head_tensor *tensor, int member, int64_t ro
 
 /* Attention alone: from the caller's fp32 [B][H][rows][dim] to the regions, or from regions of
  * fp32 to the caller; `lse` [B][H][rows] may be NULL. Single-threaded copies, one per head and
- * member. */
+ * member; the scatter prepares rows of q and k on the way. */
 void attn_head_tensor_scatter(const attn_head_tensor *tensor, const float *data, int threads);
 void attn_head_tensor_gather(const attn_head_tensor *tensor, float *data, int threads);
 void attn_head_tensor_gather_lse(const attn_head_tensor *tensor, float *lse);

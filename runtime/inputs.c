@@ -7,6 +7,7 @@
 
 #include "agree.h"
 #include "config_keys.h"
+#include "config_rope.h"
 
 /* "[4, 1024, 64]" */
 static const char *shape_text(const attn_tensor *tensor, char *text, size_t bytes) {
@@ -99,6 +100,8 @@ static attn_status fit_weights(const attn_config *config, attn_inputs *inputs, a
     const attn_weight_part *parts = inputs->weights.parts;
     attn_problem *problem = &inputs->problem;
     int64_t key_dim = 0, kv_key_dim = 0, value_dim = 0;
+    int64_t kv_width = problem->memory_dim > 0 ? problem->memory_dim : problem->model_dim;
+    const char *kv_source = problem->memory_dim > 0 ? "the width of the memory" : "the width of x";
 
     if (head_width(config, "attention.heads", "W_Q", parts[0].outputs, problem->heads, &key_dim,
                    error) != ATTN_OK ||
@@ -112,10 +115,8 @@ static attn_status fit_weights(const attn_config *config, attn_inputs *inputs, a
         check_narrow(config, "input.weights.file", value_dim, error) != ATTN_OK ||
         check_inputs_of(config, "W_Q", parts[0].inputs, problem->model_dim, "the width of x",
                         error) != ATTN_OK ||
-        check_inputs_of(config, "W_K", parts[1].inputs, problem->model_dim, "the width of x",
-                        error) != ATTN_OK ||
-        check_inputs_of(config, "W_V", parts[2].inputs, problem->model_dim, "the width of x",
-                        error) != ATTN_OK)
+        check_inputs_of(config, "W_K", parts[1].inputs, kv_width, kv_source, error) != ATTN_OK ||
+        check_inputs_of(config, "W_V", parts[2].inputs, kv_width, kv_source, error) != ATTN_OK)
         return error->status;
     /* Before W_O: with a wrong number of kv heads value_dim is wrong as well. */
     if (kv_key_dim != key_dim)
@@ -141,12 +142,26 @@ static attn_status fit_weights(const attn_config *config, attn_inputs *inputs, a
 static attn_status describe_weights(const attn_config *config, attn_weight_files *weights,
                                     attn_error *error) {
     const char *key;
-    attn_status status =
-        attn_weights_describe(config->input.weights_file, config->input.weights_scheme,
-                              config->input.weights_prefix, weights, &key, error);
+    attn_status status = attn_weights_describe(
+        config->input.weights_file, config->input.weights_scheme, config->input.weights_prefix,
+        config->attention.qk_norm, weights, &key, error);
 
     if (config->marks[attn_config_key_find(key)].line == 0) key = "input.weights.file";
     return at_key(config, key, status, error);
+}
+
+/* Whether `path` is where a tensor of the weights is. */
+static int holds_weights(const attn_weight_files *weights, const char *path) {
+    for (int i = 0; i < ATTN_PROJECTIONS; i++) {
+        const attn_weight_part *part = &weights->parts[i];
+
+        if (strcmp(path, part->weight.path) == 0 ||
+            (part->has_bias && strcmp(path, part->bias.path) == 0))
+            return 1;
+    }
+    for (int i = 0; i < ATTN_NORMS && weights->has_norms; i++)
+        if (strcmp(path, weights->norms[i].path) == 0) return 1;
+    return 0;
 }
 
 /* The config's own check knows the files that it names, but not the shards of an index. */
@@ -159,16 +174,49 @@ static attn_status check_shards(const attn_config *config, const attn_weight_fil
                    {"output.report", config->output.report}};
 
     for (size_t i = 0; i < sizeof outputs / sizeof *outputs; i++)
-        for (int j = 0; j < ATTN_PROJECTIONS; j++) {
-            const attn_weight_part *part = &weights->parts[j];
-
-            if (strcmp(outputs[i].path, part->weight.path) != 0 &&
-                (!part->has_bias || strcmp(outputs[i].path, part->bias.path) != 0))
-                continue;
+        if (holds_weights(weights, outputs[i].path))
             return attn_config_fail(config, outputs[i].key, error, ATTN_ERR_CONFIG,
                                     "would overwrite a file with the weights; must be a file of "
                                     "its own");
-        }
+    return attn_ok(error);
+}
+
+/* The norms are as long as a head is wide. */
+static attn_status fit_norms(const attn_config *config, const attn_inputs *inputs,
+                             attn_error *error) {
+    for (int i = 0; i < ATTN_NORMS && inputs->weights.has_norms; i++)
+        if (inputs->weights.norms[i].shape[0] != inputs->problem.key_dim)
+            return attn_config_fail(config, "input.weights.file", error, ATTN_ERR_INPUT,
+                                    "the norm of %s has %" PRId64
+                                    " weights, but heads are %d wide; a norm has one for each "
+                                    "element of a head",
+                                    i == 0 ? "q" : "k", inputs->weights.norms[i].shape[0],
+                                    inputs->problem.key_dim);
+    return attn_ok(error);
+}
+
+/* Where the keys and values of cross-attention come from. */
+static attn_status describe_memory(const attn_config *config, attn_inputs *inputs,
+                                   attn_error *error) {
+    attn_problem *problem = &inputs->problem;
+    int64_t batch = 0, extents[2];
+
+    if (config->input.memory[0] == '\0') return attn_ok(error);
+    if (describe_tensor(config, "input.memory", config->input.memory, &inputs->memory, error) !=
+            ATTN_OK ||
+        split_batch(config, "input.memory", &inputs->memory, 2,
+                    "[N_kv, d_memory] or [B, N_kv, d_memory]", &batch, extents, error) != ATTN_OK)
+        return error->status;
+    if (batch != problem->batch || inputs->memory.dims != inputs->x.dims) {
+        char texts[2][128];
+        return attn_config_fail(config, "input.memory", error, ATTN_ERR_INPUT,
+                                "the tensor has the shape %s, and x %s; they share B, and both "
+                                "have it or none",
+                                shape_text(&inputs->memory, texts[0], sizeof texts[0]),
+                                shape_text(&inputs->x, texts[1], sizeof texts[1]));
+    }
+    problem->kv_length = extents[0];
+    problem->memory_dim = extents[1];
     return attn_ok(error);
 }
 
@@ -184,10 +232,12 @@ static attn_status describe_layer(const attn_config *config, attn_inputs *inputs
     inputs->has_batch = inputs->x.dims == 3;
     problem->length = problem->kv_length = extents[0];
     problem->model_dim = extents[1];
-    if (describe_weights(config, &inputs->weights, error) != ATTN_OK ||
-        check_shards(config, &inputs->weights, error) != ATTN_OK)
+    if (describe_memory(config, inputs, error) != ATTN_OK ||
+        describe_weights(config, &inputs->weights, error) != ATTN_OK ||
+        check_shards(config, &inputs->weights, error) != ATTN_OK ||
+        fit_weights(config, inputs, error) != ATTN_OK)
         return error->status;
-    return fit_weights(config, inputs, error);
+    return fit_norms(config, inputs, error);
 }
 
 static attn_status describe_qkv(const attn_config *config, attn_inputs *inputs, attn_error *error) {
@@ -238,6 +288,8 @@ static attn_status describe_synthetic(const attn_config *config, attn_inputs *in
 
     if (layer) {
         problem->model_dim = config->input.synthetic_d_model;
+        if (config->input.synthetic_d_memory != ATTN_AUTO)
+            problem->memory_dim = config->input.synthetic_d_memory;
         if (dim == ATTN_AUTO) dim = problem->model_dim / problem->heads;
     }
     inputs->form = layer ? ATTN_INPUT_LAYER : ATTN_INPUT_QKV;
@@ -247,11 +299,6 @@ static attn_status describe_synthetic(const attn_config *config, attn_inputs *in
     problem->kv_length =
         config->sequence.kv_length != ATTN_AUTO ? config->sequence.kv_length : problem->length;
     problem->key_dim = problem->value_dim = (int32_t)dim;
-    if (layer && problem->kv_length != problem->length)
-        return attn_config_fail(config, "sequence.kv_length", error, ATTN_ERR_CONFIG,
-                                "is %" PRId64 ", but a layer attends to its own %" PRId64
-                                " rows; leave it out, or use synthetic tensors: qkv",
-                                problem->kv_length, problem->length);
     return check_narrow(config, "input.synthetic", dim, error);
 }
 
@@ -275,6 +322,9 @@ static attn_status describe(const attn_config *config, attn_inputs *inputs, attn
                      "the number of rows of the input", error) != ATTN_OK ||
         check_stated(config, "sequence.kv_length", config->sequence.kv_length, problem->kv_length,
                      "the number of key rows of the input", error) != ATTN_OK)
+        return error->status;
+    if (config->attention.qk_norm) problem->qk_norm_eps = config->attention.qk_norm_eps;
+    if (attn_config_rope_of(config, problem->key_dim, &problem->rope, error) != ATTN_OK)
         return error->status;
     return check_stated(config, "sequence.batch", config->sequence.batch, problem->batch,
                         "the batch of the input", error);

@@ -17,7 +17,7 @@ typedef struct attn_inputs {
     attn_input_form form;
     int32_t synthetic;
     int32_t has_batch; /* the input has a batch dimension, and so has the output */
-    attn_tensor x, q, k, v;
+    attn_tensor x, memory, q, k, v;
     attn_weight_files weights;
     attn_problem problem;
 } attn_inputs;

@@ -151,6 +151,11 @@ static attn_rows_view x_view(const attn_job *job) {
     return view_of(job, 1, attn_plan_query_rows(job->plan), p->length, p->model_dim);
 }
 
+static attn_rows_view memory_view(const attn_job *job) {
+    const attn_problem *p = &job->inputs.problem;
+    return view_of(job, 1, attn_plan_key_rows(job->plan), p->kv_length, p->memory_dim);
+}
+
 static attn_rows_view q_view(const attn_job *job) {
     const attn_problem *p = &job->inputs.problem;
     return view_of(job, p->heads, attn_plan_query_rows(job->plan), p->length, p->key_dim);
@@ -195,22 +200,36 @@ static attn_status allocate_arrays(attn_job *job, attn_error *error) {
     for (int i = 0; i < ATTN_PROJECTIONS; i++)
         has_bias[i] = job->inputs.synthetic || job->inputs.weights.parts[i].has_bias;
     if (allocate(&job->x, x_view(job), error) != ATTN_OK) return error->status;
+    if (problem->memory_dim > 0 && allocate(&job->memory, memory_view(job), error) != ATTN_OK)
+        return error->status;
     return attn_weights_allocate(problem, has_bias, &job->weights, error);
 }
 
 /* --- loading ---------------------------------------------------------------- */
+
+/* About 1, as after training. */
+static void make_norm(const attn_job *job, int which) {
+    const float scale = 0.1f;
+    float *norm = attn_weights_norm_at(&job->weights, which);
+
+    attn_synthetic_fill(job->config.input.synthetic_seed, ATTN_SYNTHETIC_NORM + which, 0,
+                        job->weights.norm_elems, scale, norm);
+    for (int64_t i = 0; i < job->weights.norm_elems; i++) norm[i] += 1;
+}
 
 /* Biases are small beside x; weights keep the variance of their input. */
 static void make_layer(attn_job *job) {
     const float bias_scale = 0.1f;
     attn_weight_memory *weights = &job->weights;
     int64_t seed = job->config.input.synthetic_seed;
-    attn_rows_view view = x_view(job);
+    attn_rows_view view = x_view(job), memory = memory_view(job);
 
     attn_rows_view_generate(&view, seed, ATTN_SYNTHETIC_X, job->x);
+    if (job->memory != NULL)
+        attn_rows_view_generate(&memory, seed, ATTN_SYNTHETIC_MEMORY, job->memory);
+    for (int i = 0; i < ATTN_NORMS; i++) make_norm(job, i);
     for (int i = 0; i < ATTN_PROJECTIONS; i++) {
-        int64_t inputs = i == 3 ? job->inputs.problem.heads * job->inputs.problem.value_dim
-                                : job->inputs.problem.model_dim;
+        int64_t inputs = attn_weights_inputs(&job->inputs.problem, i);
         attn_synthetic_fill(seed, ATTN_SYNTHETIC_WEIGHT + i, 0, weights->elems[i],
                             (float)(1 / sqrt((double)inputs)), attn_weights_at(weights, i, 0));
         attn_synthetic_fill(seed, ATTN_SYNTHETIC_BIAS + i, 0, weights->bias_elems[i], bias_scale,
@@ -230,9 +249,12 @@ static void make_qkv(attn_job *job) {
 }
 
 static attn_status read_layer(attn_job *job, attn_error *error) {
-    attn_rows_view view = x_view(job);
+    attn_rows_view view = x_view(job), memory = memory_view(job);
 
     if (attn_rows_view_read(&view, job->comm, &job->inputs.x, job->x, error) != ATTN_OK)
+        return error->status;
+    if (job->memory != NULL &&
+        attn_rows_view_read(&memory, job->comm, &job->inputs.memory, job->memory, error) != ATTN_OK)
         return error->status;
     return attn_weights_load(job->comm, &job->inputs.weights, &job->weights, error);
 }
@@ -327,7 +349,7 @@ attn_status attn_job_check_finite(const attn_job *job, attn_error *error) {
 
 void attn_job_execute(attn_job *job) {
     if (job->inputs.form == ATTN_INPUT_LAYER)
-        attn_execute_layer(job->plan, &job->weights.weights, job->x, job->y, job->lse);
+        attn_execute_layer(job->plan, &job->weights.weights, job->x, job->memory, job->y, job->lse);
     else
         attn_execute(job->plan, job->q, job->k, job->v, job->y, job->lse);
 }
@@ -341,6 +363,7 @@ void attn_job_destroy(attn_job *job) {
     free(job->v);
     free(job->k);
     free(job->q);
+    free(job->memory);
     free(job->x);
     attn_weights_free(&job->weights);
     attn_plan_destroy(job->plan);

@@ -24,6 +24,7 @@ typedef struct attn_job {
     attn_plan_info info;
     attn_weight_memory weights; /* owned */
     float *x, *q, *k, *v;       /* owned; own rows; those of the other form are NULL */
+    float *memory;              /* owned; own rows; NULL without a memory */
     float *y;                   /* owned; `out` for attention alone */
     float *lse;                 /* owned; NULL when neither output nor verification needs it */
     attn_tensor_writer *y_writer, *lse_writer; /* owned; NULL without such an output */

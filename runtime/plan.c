@@ -14,16 +14,27 @@
 
 /* --- what is asked for ------------------------------------------------------ */
 
+static attn_status check_prepare(const attn_problem *problem, attn_error *error) {
+    const char *refused = attn_rope_refused(&problem->rope, problem->key_dim);
+
+    if (refused != NULL) return attn_fail(error, ATTN_ERR_CONFIG, "the rotation %s", refused);
+    if (!isfinite(problem->qk_norm_eps) || problem->qk_norm_eps < 0)
+        return attn_fail(error, ATTN_ERR_CONFIG,
+                         "the eps of a norm must be positive and finite, or 0 for no norm");
+    return attn_ok(error);
+}
+
 static attn_status check_problem(const attn_problem *problem, attn_error *error) {
     /* Products of a few sizes stay far from 2^63 below this. */
     const double most_elems = 1e15;
     double widest =
         (double)problem->heads * ((double)problem->key_dim + (double)problem->value_dim + 2);
+    double widest_row = fmax((double)problem->model_dim, (double)problem->memory_dim);
     double rows = (double)problem->batch * ((double)problem->length + (double)problem->kv_length);
 
     if (problem->batch < 1 || problem->length < 1 || problem->kv_length < 1 || problem->heads < 1 ||
         problem->kv_heads < 1 || problem->key_dim < 1 || problem->value_dim < 1 ||
-        problem->model_dim < 0)
+        problem->model_dim < 0 || problem->memory_dim < 0)
         return attn_fail(error, ATTN_ERR_CONFIG, "a size of the problem is not positive");
     if (problem->heads % problem->kv_heads != 0)
         return attn_fail(error, ATTN_ERR_CONFIG,
@@ -32,18 +43,23 @@ static attn_status check_problem(const attn_problem *problem, attn_error *error)
     if (!isfinite(problem->scale) || problem->scale < 0)
         return attn_fail(error, ATTN_ERR_CONFIG,
                          "the scale must be positive and finite, or 0 for 1/sqrt(d_k)");
-    if (problem->model_dim > 0 && problem->length != problem->kv_length)
+    if (problem->model_dim > 0 && problem->memory_dim == 0 && problem->length != problem->kv_length)
         return attn_fail(error, ATTN_ERR_CONFIG,
-                         "a layer attends to itself: %" PRId64 " queries, but %" PRId64 " keys",
+                         "a layer without memory attends to itself: %" PRId64
+                         " queries, but %" PRId64 " keys",
                          problem->length, problem->kv_length);
-    if (widest > INT_MAX / 4 || problem->model_dim > INT_MAX / 4)
+    if (problem->memory_dim > 0 && problem->model_dim == 0)
+        return attn_fail(error, ATTN_ERR_CONFIG,
+                         "a memory needs a layer, whose keys and values are projected from it");
+    if (check_prepare(problem, error) != ATTN_OK) return error->status;
+    if (widest > INT_MAX / 4 || widest_row > INT_MAX / 4)
         return attn_fail(error, ATTN_ERR_CONFIG,
                          "a row of all heads must be shorter than %d elements", INT_MAX / 4);
-    if (rows * (widest + (double)problem->model_dim) > most_elems)
+    if (rows * (widest + widest_row) > most_elems)
         return attn_fail(error, ATTN_ERR_MEMORY,
                          "the arrays of the problem take %.2e GiB, but only %.2f GiB are available "
                          "on a node; use a shorter sequence or fewer heads",
-                         rows * (widest + (double)problem->model_dim) * sizeof(float) / 0x1p30,
+                         rows * (widest + widest_row) * sizeof(float) / 0x1p30,
                          (double)attn_memory_available() / 0x1p30);
     return attn_ok(error);
 }
@@ -105,19 +121,26 @@ static void deal_rows(attn_plan *plan) {
                                               mesh->members, mesh->member));
 }
 
-/* The arrays that the caller brings: x, y and weights, or q, k, v and out; and lse. */
+/* The arrays that the caller brings: x, memory, y and weights, or q, k, v and out; and lse. */
 static void count_callers_arrays(attn_plan *plan) {
     const attn_problem *problem = &plan->problem;
     int64_t queries = attn_elems(problem->batch, plan->query_rows.count, 1);
     int64_t keys = attn_elems(problem->batch, plan->key_rows.count, 1);
 
     if (problem->model_dim > 0) {
-        int64_t columns = problem->heads * ((int64_t)problem->key_dim + problem->value_dim) +
-                          problem->kv_heads * ((int64_t)problem->key_dim + problem->value_dim);
+        int64_t dims = (int64_t)problem->key_dim + problem->value_dim;
+        int64_t kv_width = problem->memory_dim > 0 ? problem->memory_dim : problem->model_dim;
         attn_buffers_reserve(&plan->buffers, attn_elems(queries, problem->model_dim, 2),
                              sizeof(float), NULL);
-        attn_buffers_reserve(&plan->buffers, attn_elems(columns, problem->model_dim, 1),
+        attn_buffers_reserve(&plan->buffers, attn_elems(keys, problem->memory_dim, 1),
                              sizeof(float), NULL);
+        attn_buffers_reserve(&plan->buffers, attn_elems(problem->heads, dims, problem->model_dim),
+                             sizeof(float), NULL);
+        attn_buffers_reserve(&plan->buffers, attn_elems(problem->kv_heads, dims, kv_width),
+                             sizeof(float), NULL);
+        if (problem->qk_norm_eps > 0)
+            attn_buffers_reserve(&plan->buffers, 2 * (int64_t)problem->key_dim, sizeof(float),
+                                 NULL);
     } else {
         int64_t dims = (int64_t)problem->key_dim + problem->value_dim;
         attn_buffers_reserve(&plan->buffers, attn_elems(queries, problem->heads, dims),
@@ -128,6 +151,20 @@ static void count_callers_arrays(attn_plan *plan) {
     if (plan->with_lse)
         attn_buffers_reserve(&plan->buffers, attn_elems(queries, problem->heads, 1), sizeof(float),
                              NULL);
+}
+
+/* Queries and keys of equal lengths have equal rows and positions: one table does. */
+static void plan_prepare(attn_plan *plan) {
+    const attn_problem *problem = &plan->problem;
+
+    if (!attn_qk_prepare_wanted(problem)) return;
+    attn_qk_prepare_plan(&plan->query_prepare, problem, plan->query_rows, 1, plan->threads,
+                         &plan->buffers);
+    plan->query.prepare = plan->key.prepare = &plan->query_prepare;
+    if (problem->length == problem->kv_length) return;
+    attn_qk_prepare_plan(&plan->key_prepare, problem, plan->key_rows, 0, plan->threads,
+                         &plan->buffers);
+    plan->key.prepare = &plan->key_prepare;
 }
 
 static attn_status plan_tensors(attn_plan *plan, attn_error *error) {
@@ -190,7 +227,9 @@ static void plan_project(attn_plan *plan) {
     plan->project = (attn_project){
         .batch = plan->problem.batch,
         .model_dim = plan->problem.model_dim,
+        .memory_dim = plan->problem.memory_dim,
         .rows = plan->query_rows,
+        .memory_rows = plan->key_rows,
         .threads = plan->threads,
         .query = &plan->query,
         .key = &plan->key,
@@ -198,7 +237,8 @@ static void plan_project(attn_plan *plan) {
         .output = &plan->output,
     };
     if (plan->problem.model_dim > 0)
-        attn_project_plan(&plan->project, plan->problem.length, &plan->buffers);
+        attn_project_plan(&plan->project, plan->problem.length, plan->problem.kv_length,
+                          &plan->buffers);
 }
 
 static attn_status plan_attend(attn_plan *plan, const attn_options *options, attn_error *error) {
@@ -242,6 +282,11 @@ static attn_status check_memory(const attn_plan *plan, double fraction, attn_err
                      node_total / 0x1p30, ranks, ranks == 1 ? "" : "s", node_available / 0x1p30);
 }
 
+static void fill_prepare(const attn_plan *plan) {
+    attn_qk_prepare_fill(&plan->query_prepare, plan->threads);
+    attn_qk_prepare_fill(&plan->key_prepare, plan->threads);
+}
+
 /* Plans after the mesh is there. Each stage is agreed on before the next one, so
  * that no rank waits for one that has given up. Collective. */
 static attn_status plan_all(attn_plan *plan, const attn_options *options, attn_error *error) {
@@ -252,6 +297,7 @@ static attn_status plan_all(attn_plan *plan, const attn_options *options, attn_e
     deal_rows(plan);
     count_callers_arrays(plan);
     if (plan_tensors(plan, error) == ATTN_OK) {
+        plan_prepare(plan);
         plan_kv_layout(plan);
         plan_project(plan);
         attn_circulate_plan(&plan->circulate, circulation, &plan->mesh, &plan->kv_layout,
@@ -268,7 +314,7 @@ static attn_status plan_all(attn_plan *plan, const attn_options *options, attn_e
     check_memory(plan, options->memory_fraction, error);
     if (attn_agree(plan->mesh.world, "memory", error) != ATTN_OK) return error->status;
 
-    attn_buffers_allocate(&plan->buffers, error);
+    if (attn_buffers_allocate(&plan->buffers, error) == ATTN_OK) fill_prepare(plan);
     return attn_agree(plan->mesh.world, "allocate", error);
 }
 

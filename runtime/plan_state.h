@@ -10,6 +10,7 @@
 #include "kv_shard.h"
 #include "mesh.h"
 #include "project.h"
+#include "qk_prepare.h"
 
 struct attn_plan {
     attn_problem problem; /* scale filled in */
@@ -18,6 +19,7 @@ struct attn_plan {
     int threads;               /* of this rank */
     int with_lse;
     attn_rows query_rows, key_rows; /* own rows */
+    attn_qk_prepare query_prepare, key_prepare;
     attn_head_tensor query, key, value, output;
     attn_kv_layout kv_layout;
     attn_circulate circulate;

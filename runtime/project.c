@@ -18,6 +18,7 @@ typedef struct row_tile {
 typedef struct projection {
     const float *weight, *bias;
     const attn_head_tensor *tensor;
+    const float *norm; /* weights of the norm of q or k, NULL for ones */
 } projection;
 
 static int64_t columns_of(const attn_head_tensor *tensor) {
@@ -29,15 +30,24 @@ static int64_t max3(int64_t a, int64_t b, int64_t c) {
     return most > c ? most : c;
 }
 
-void attn_project_plan(attn_project *project, int64_t length, attn_buffers *buffers) {
+static int64_t tile_rows_of(int64_t length) {
     enum { MAX_TILE_ROWS = 256 };
+    int64_t block = attn_block_rows(length);
+
+    return block < MAX_TILE_ROWS ? block : MAX_TILE_ROWS;
+}
+
+void attn_project_plan(attn_project *project, int64_t length, int64_t memory_length,
+                       attn_buffers *buffers) {
     int64_t widest_input = max3(project->model_dim, columns_of(project->output), 0);
     int64_t widest_output = max3(columns_of(project->query), columns_of(project->key),
                                  max3(columns_of(project->value), project->model_dim, 0));
-    int64_t block = attn_block_rows(length);
 
-    project->tile_rows = block < MAX_TILE_ROWS ? block : MAX_TILE_ROWS;
-    project->scratch_elems = project->tile_rows * (widest_input + widest_output);
+    project->tile_rows = tile_rows_of(length);
+    project->memory_tile_rows = tile_rows_of(memory_length);
+    project->scratch_elems =
+        max3(project->tile_rows * (widest_input + widest_output),
+             project->memory_tile_rows * (project->memory_dim + widest_output), 0);
     attn_buffers_reserve(buffers, attn_elems(project->threads, project->scratch_elems, 1),
                          sizeof(float), &project->scratch);
 }
@@ -96,6 +106,18 @@ static void add_bias(const row_tile *tile, const float *bias, int64_t columns, f
         for (int64_t c = 0; c < columns; c++) result[(row - tile->first) * columns + c] += bias[c];
 }
 
+/* Own rows of q or k in `result`, in place: norm and rotation. */
+static void prepare_tile(const attn_project *project, const row_tile *tile, const projection *which,
+                         float *result) {
+    const attn_head_tensor *tensor = which->tensor;
+    int64_t columns = columns_of(tensor);
+
+    if (tensor->prepare == NULL) return;
+    for (int64_t row = tile->own.first; row < tile->own.last; row++)
+        attn_qk_prepare_heads(tensor->prepare, row - project->rows.first, which->norm,
+                              result + (row - tile->first) * columns, columns / tensor->dim);
+}
+
 /* Own rows of `result` to the regions of all members, as they are stored there. */
 static void scatter_tile(const attn_project *project, const row_tile *tile,
                          const attn_head_tensor *tensor, const float *result) {
@@ -119,27 +141,45 @@ static int silence_blas_threads(void) {
     return before;
 }
 
-void attn_project_inputs(const attn_project *project, const attn_weights *weights, const float *x) {
-    enum { PROJECTIONS = 3 };
-    const projection projections[PROJECTIONS] = {
-        {weights->query, weights->query_bias, project->query},
-        {weights->key, weights->key_bias, project->key},
-        {weights->value, weights->value_bias, project->value},
-    };
-    int64_t count = project->batch * tile_count(project) * PROJECTIONS;
-    int blas_threads = silence_blas_threads();
+/* `projections` of them, of all own rows of x. */
+static void project_rows(const attn_project *project, const float *x, const projection *all,
+                         int64_t projections) {
+    int64_t count = project->batch * tile_count(project) * projections;
 
 #pragma omp parallel for num_threads(project->threads) schedule(dynamic)
     for (int64_t number = 0; number < count; number++) {
         float *padded = project->scratch + omp_get_thread_num() * project->scratch_elems;
         float *result = padded + project->tile_rows * project->model_dim;
-        const projection *which = &projections[number % PROJECTIONS];
-        row_tile tile = tile_of(project, number / PROJECTIONS);
+        const projection *which = &all[number % projections];
+        row_tile tile = tile_of(project, number / projections);
 
         multiply(project, input_tile(project, &tile, x, padded), project->model_dim, which->weight,
                  columns_of(which->tensor), result);
         add_bias(&tile, which->bias, columns_of(which->tensor), result);
+        prepare_tile(project, &tile, which, result);
         scatter_tile(project, &tile, which->tensor, result);
+    }
+}
+
+void attn_project_inputs(const attn_project *project, const attn_weights *weights, const float *x,
+                         const float *memory) {
+    const projection projections[] = {
+        {weights->query, weights->query_bias, project->query, weights->query_norm},
+        {weights->key, weights->key_bias, project->key, weights->key_norm},
+        {weights->value, weights->value_bias, project->value, NULL},
+    };
+    int blas_threads = silence_blas_threads();
+
+    if (memory == NULL) {
+        project_rows(project, x, projections, 3);
+    } else {
+        attn_project of_memory = *project; /* the same work on other rows */
+
+        of_memory.model_dim = project->memory_dim;
+        of_memory.rows = project->memory_rows;
+        of_memory.tile_rows = project->memory_tile_rows;
+        project_rows(project, x, projections, 1);
+        project_rows(&of_memory, memory, projections + 1, 2);
     }
     openblas_set_num_threads(blas_threads);
 }

@@ -7,12 +7,13 @@
 
 #include "agree.h"
 #include "memory.h"
+#include "recompute_prepare.h"
 
 enum { TILE_ROWS = 64 };
 
 /* Matrices of a layer in fp64; NULL for attention alone, and for absent biases. */
 typedef struct fp64_weights {
-    double *weight[ATTN_PROJECTIONS], *bias[ATTN_PROJECTIONS];
+    double *weight[ATTN_PROJECTIONS], *bias[ATTN_PROJECTIONS], *norm[ATTN_NORMS];
 } fp64_weights;
 
 typedef struct oracle_run {
@@ -27,7 +28,7 @@ typedef struct oracle_run {
     double *max;           /* [R][H] */
     double *sum;           /* [R][H], followed by out so that one reduction sums both */
     double *out;           /* [R][H][d_v] */
-    double *input;         /* [TILE_ROWS][d_model] */
+    double *input;         /* [TILE_ROWS][d_model, or d_memory] */
     double *keys, *values; /* [TILE_ROWS][H_kv][d_k], [TILE_ROWS][H_kv][d_v] */
 } oracle_run;
 
@@ -64,7 +65,10 @@ static int oracle_run_create(oracle_run *self, const attn_job *job, const attn_s
     self->max = zeros(rows * heads, &failed);
     self->sum = zeros(rows * heads * (1 + problem->value_dim), &failed);
     if (self->sum != NULL) self->out = self->sum + rows * heads;
-    self->input = zeros(TILE_ROWS * problem->model_dim, &failed);
+    self->input =
+        zeros(TILE_ROWS * (problem->model_dim > problem->memory_dim ? problem->model_dim
+                                                                    : problem->memory_dim),
+              &failed);
     self->keys = zeros(TILE_ROWS * kv_heads * problem->key_dim, &failed);
     self->values = zeros(TILE_ROWS * kv_heads * problem->value_dim, &failed);
     for (int i = 0; i < ATTN_PROJECTIONS && problem->model_dim > 0; i++) {
@@ -73,10 +77,14 @@ static int oracle_run_create(oracle_run *self, const attn_job *job, const attn_s
         self->weights.bias[i] =
             widened(attn_weights_at(&job->weights, i, 1), job->weights.bias_elems[i], &failed);
     }
+    for (int i = 0; i < ATTN_NORMS; i++)
+        self->weights.norm[i] =
+            widened(attn_weights_norm_at(&job->weights, i), job->weights.norm_elems, &failed);
     return !failed;
 }
 
 static void oracle_run_destroy(oracle_run *self) {
+    for (int i = 0; i < ATTN_NORMS; i++) free(self->weights.norm[i]);
     for (int i = 0; i < ATTN_PROJECTIONS; i++) {
         free(self->weights.bias[i]);
         free(self->weights.weight[i]);
@@ -102,13 +110,12 @@ static void linear(const double *input, int64_t rows, int64_t inputs, const doub
                 (blasint)outputs);
 }
 
-/* Own rows [first, first + count) of x, in fp64. */
-static void widen_input(const oracle_run *self, int64_t item, int64_t first, int64_t count) {
-    int64_t width = self->problem->model_dim;
-    const float *x =
-        self->job->x + (item * attn_plan_query_rows(self->job->plan).count + first) * width;
+/* Own rows [first, first + count) of [B][own_rows][width], in fp64. */
+static void widen_input(const oracle_run *self, const float *data, int64_t own_rows, int64_t width,
+                        int64_t item, int64_t first, int64_t count) {
+    const float *from = data + (item * own_rows + first) * width;
 
-    for (int64_t i = 0; i < count * width; i++) self->input[i] = x[i];
+    for (int64_t i = 0; i < count * width; i++) self->input[i] = from[i];
 }
 
 /* Elements as the problem's storage keeps them: what the kernels are given. */
@@ -138,7 +145,8 @@ static void make_queries(const oracle_run *self) {
 
         if (sample->own < 0) continue;
         if (problem->model_dim > 0) {
-            widen_input(self, sample->item, sample->own, 1);
+            widen_input(self, self->job->x, own_rows, problem->model_dim, sample->item, sample->own,
+                        1);
             linear(self->input, 1, problem->model_dim, self->weights.weight[0],
                    self->weights.bias[0], width, query);
         }
@@ -148,6 +156,9 @@ static void make_queries(const oracle_run *self) {
                 self->job
                     ->q[(head * own_rows + sample->own) * problem->key_dim + c % problem->key_dim];
         }
+        attn_recompute_prepare(problem, self->weights.norm[0],
+                               attn_recompute_query_position(problem, sample->row), 1,
+                               problem->heads, query);
         round_to_storage(self, query, width);
     }
 }
@@ -165,28 +176,41 @@ static void widen_heads(const oracle_run *self, const float *data, int64_t item,
                     data[((item * heads + head) * own_rows + first + row) * dim + c];
 }
 
-/* Keys, and values where wanted, of own rows [first, first + count). */
-static void make_keys(const oracle_run *self, int64_t item, int64_t first, int64_t count,
-                      int with_values) {
+/* Keys and values, not prepared yet. */
+static void project_keys(const oracle_run *self, int64_t item, int64_t first, int64_t count,
+                         int with_values) {
     const attn_problem *problem = self->problem;
     const fp64_weights *weights = &self->weights;
-    int64_t key_columns = problem->kv_heads * problem->key_dim;
-    int64_t value_columns = problem->kv_heads * problem->value_dim;
+    int is_cross = problem->memory_dim > 0;
+    int64_t width = is_cross ? problem->memory_dim : problem->model_dim;
 
     if (problem->model_dim > 0) {
-        widen_input(self, item, first, count);
-        linear(self->input, count, problem->model_dim, weights->weight[1], weights->bias[1],
-               key_columns, self->keys);
+        widen_input(self, is_cross ? self->job->memory : self->job->x,
+                    attn_plan_key_rows(self->job->plan).count, width, item, first, count);
+        linear(self->input, count, width, weights->weight[1], weights->bias[1],
+               problem->kv_heads * problem->key_dim, self->keys);
         if (with_values)
-            linear(self->input, count, problem->model_dim, weights->weight[2], weights->bias[2],
-                   value_columns, self->values);
+            linear(self->input, count, width, weights->weight[2], weights->bias[2],
+                   problem->kv_heads * problem->value_dim, self->values);
     } else {
         widen_heads(self, self->job->k, item, first, count, problem->key_dim, self->keys);
         if (with_values)
             widen_heads(self, self->job->v, item, first, count, problem->value_dim, self->values);
     }
-    round_to_storage(self, self->keys, count * key_columns);
-    if (with_values) round_to_storage(self, self->values, count * value_columns);
+}
+
+/* Keys, and values where wanted, of own rows [first, first + count). */
+static void make_keys(const oracle_run *self, int64_t item, int64_t first, int64_t count,
+                      int with_values) {
+    const attn_problem *problem = self->problem;
+
+    project_keys(self, item, first, count, with_values);
+    attn_recompute_prepare(problem, self->weights.norm[1],
+                           attn_plan_key_rows(self->job->plan).first + first, count,
+                           problem->kv_heads, self->keys);
+    round_to_storage(self, self->keys, count * problem->kv_heads * problem->key_dim);
+    if (with_values)
+        round_to_storage(self, self->values, count * problem->kv_heads * problem->value_dim);
 }
 
 /* --- the two passes ---------------------------------------------------------- */

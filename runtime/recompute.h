@@ -1,8 +1,9 @@
 /* recompute.h: rows of y in fp64, by the definition.
  *
- *   1. the samples' queries, projected in fp64 by the ranks that hold them, go to all;
- *   2. pass 1: each rank projects its own keys in fp64, tile by tile, and takes
- *      the maximum score; the maxima of all ranks are combined;
+ *   1. the samples' queries, projected in fp64 by the ranks that hold them, normed and turned
+ *      by position (recompute_prepare.h), go to all;
+ *   2. pass 1: each rank projects its own keys in fp64, tile by tile, prepares them likewise, and
+ *      takes the maximum score; the maxima of all ranks are combined;
  *   3. pass 2: the same keys and values again, Σ exp and Σ exp · v; summed over ranks;
  *   4. W^O in fp64, on every rank.
  *

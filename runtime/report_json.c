@@ -46,7 +46,9 @@ static json_t *resolved_config(const attn_job *job) {
     resolved.attention.head_dim = problem->key_dim;
     resolved.attention.scale = (double)info->scale;
     resolved.sequence.length = problem->length;
-    if (job->inputs.form == ATTN_INPUT_QKV) resolved.sequence.kv_length = problem->kv_length;
+    if (resolved.attention.rope) resolved.attention.rope_dim = problem->rope.dim;
+    if (job->inputs.form == ATTN_INPUT_QKV || problem->memory_dim > 0)
+        resolved.sequence.kv_length = problem->kv_length;
     if (job->inputs.has_batch) resolved.sequence.batch = problem->batch;
     resolved.parallel.heads = info->mesh_heads;
     resolved.parallel.sequence = info->mesh_sequence;

@@ -22,6 +22,8 @@ typedef enum attn_synthetic_tensor {
     ATTN_SYNTHETIC_V,
     ATTN_SYNTHETIC_WEIGHT, /* + projection */
     ATTN_SYNTHETIC_BIAS = ATTN_SYNTHETIC_WEIGHT + 4,
+    ATTN_SYNTHETIC_MEMORY = ATTN_SYNTHETIC_BIAS + 4,
+    ATTN_SYNTHETIC_NORM, /* + 0 of q, + 1 of k */
 } attn_synthetic_tensor;
 
 /* Elements [first, first + count) of a tensor, to `out`. */

@@ -26,12 +26,13 @@ typedef struct weight_refusal {
     const char *name, *effect;
 } weight_refusal;
 
-enum { MOST_REFUSALS = 8 };
+enum { MOST_REFUSALS = 6 };
 
 typedef struct weight_scheme {
     const char *name;
     weight_place places[ATTN_PROJECTIONS];
-    int transposed; /* weights are [in, out], not [out, in] */
+    int transposed;                /* weights are [in, out], not [out, in] */
+    const char *norms[ATTN_NORMS]; /* weights of the RMS norms of q and k; NULL: it has none */
     weight_refusal refused[MOST_REFUSALS];
 } weight_scheme;
 
@@ -44,6 +45,7 @@ static const weight_scheme schemes[] = {
       {"W_V.weight", "W_V.bias", 0, 1},
       {"W_O.weight", "W_O.bias", 0, 1}},
      0,
+     {"q_norm.weight", "k_norm.weight"},
      {{0}}},
     /* torch.nn.MultiheadAttention: q, k, v stacked */
     {"torch_mha",
@@ -52,18 +54,18 @@ static const weight_scheme schemes[] = {
       {"in_proj_weight", "in_proj_bias", 2, 3},
       {"out_proj.weight", "out_proj.bias", 0, 1}},
      0,
+     {NULL, NULL},
      {{"bias_k", "adds a key"}, {"bias_v", "adds a value"}}},
-    /* Llama, Mistral, Qwen2, Gemma in Hugging Face's transformers. The norms are those of
-     * Qwen3, OLMo 2 and Gemma 3, StableLM 2, HunYuan, BitNet; the sinks of gpt-oss. */
+    /* Llama, Mistral, Qwen2, Gemma in Hugging Face's transformers; with norms, Qwen3. The
+     * refused norms are those of StableLM 2, HunYuan, BitNet; the sinks of gpt-oss. */
     {"llama",
      {{"q_proj.weight", "q_proj.bias", 0, 1},
       {"k_proj.weight", "k_proj.bias", 0, 1},
       {"v_proj.weight", "v_proj.bias", 0, 1},
       {"o_proj.weight", "o_proj.bias", 0, 1}},
      0,
-     {{"q_norm.weight", "normalises the queries"},
-      {"k_norm.weight", "normalises the keys"},
-      {"q_layernorm.norms.0.weight", "normalises the queries"},
+     {"q_norm.weight", "k_norm.weight"},
+     {{"q_layernorm.norms.0.weight", "normalises the queries"},
       {"k_layernorm.norms.0.weight", "normalises the keys"},
       {"query_layernorm.weight", "normalises the queries"},
       {"key_layernorm.weight", "normalises the keys"},
@@ -77,6 +79,7 @@ static const weight_scheme schemes[] = {
       {"c_attn.weight", "c_attn.bias", 2, 3},
       {"c_proj.weight", "c_proj.bias", 0, 1}},
      1,
+     {NULL, NULL},
      {{"q_attn.weight", "takes the queries from another input"}}},
     /* BERT, RoBERTa in transformers */
     {"bert",
@@ -85,6 +88,7 @@ static const weight_scheme schemes[] = {
       {"self.value.weight", "self.value.bias", 0, 1},
       {"output.dense.weight", "output.dense.bias", 0, 1}},
      0,
+     {NULL, NULL},
      {{"self.distance_embedding.weight", "adds positions to the scores"}}},
 };
 
@@ -176,9 +180,51 @@ static attn_status check_refused(const weight_search *search, attn_error *error)
     return attn_ok(error);
 }
 
+/* A norm that the config leaves out would change the result as much as one that is missing. */
+static attn_status describe_norm(const weight_search *search, const char *name, int with_norms,
+                                 attn_tensor *norm, attn_error *error) {
+    char full[ATTN_WEIGHT_NAME_BYTES];
+    int found;
+
+    full_name(search, name, full);
+    if (attn_checkpoint_has(search->checkpoint, full, &found, error) != ATTN_OK)
+        return error->status;
+    if (!with_norms && found)
+        return attn_fail(error, ATTN_ERR_INPUT,
+                         "%s: tensor %s: such a layer norms q and k; add attention.qk_norm: {}",
+                         attn_checkpoint_path(search->checkpoint), full);
+    if (!with_norms) return attn_ok(error);
+    if (attn_checkpoint_describe(search->checkpoint, full, norm, error) != ATTN_OK)
+        return error->status;
+    if (norm->dims != 1)
+        return attn_fail(error, ATTN_ERR_INPUT,
+                         "%s: tensor %s is not a vector; a norm has one weight for each element "
+                         "of a head",
+                         norm->path, norm->name);
+    return attn_ok(error);
+}
+
+static attn_status describe_norms(const weight_search *search, int with_norms,
+                                  attn_weight_files *files, attn_error *error) {
+    files->has_norms = with_norms;
+    attn_ok(error);
+    for (int i = 0; i < ATTN_NORMS && error->status == ATTN_OK; i++) {
+        const char *name = search->scheme->norms[i];
+
+        if (name != NULL)
+            describe_norm(search, name, with_norms, &files->norms[i], error);
+        else if (with_norms)
+            attn_fail(error, ATTN_ERR_INPUT,
+                      "%s: layers of scheme %s have no norm of q and k; use another scheme, or "
+                      "leave attention.qk_norm out",
+                      attn_checkpoint_path(search->checkpoint), search->scheme->name);
+    }
+    return error->status;
+}
+
 /* Weights come first: where they are tells whether prefix and scheme are right. */
-static attn_status describe(const weight_search *search, int index, attn_weight_files *files,
-                            const char **key, attn_error *error) {
+static attn_status describe(const weight_search *search, int index, int with_norms,
+                            attn_weight_files *files, const char **key, attn_error *error) {
     const weight_place *places = search->scheme->places;
     char name[ATTN_WEIGHT_NAME_BYTES];
 
@@ -192,18 +238,26 @@ static attn_status describe(const weight_search *search, int index, attn_weight_
     for (int i = 0; i < ATTN_PROJECTIONS; i++)
         if (describe_bias(search, &places[i], &files->parts[i], error) != ATTN_OK)
             return error->status;
-    return check_refused(search, error);
+    if (check_refused(search, error) != ATTN_OK) return error->status;
+    return describe_norms(search, with_norms, files, error);
 }
 
-attn_status attn_weights_describe(const char *path, int index, const char *prefix,
+attn_status attn_weights_describe(const char *path, int index, const char *prefix, int with_norms,
                                   attn_weight_files *files, const char **key, attn_error *error) {
     weight_search search = {.scheme = &schemes[index], .prefix = prefix};
 
     *key = "input.weights.file";
     if (attn_checkpoint_open(path, &search.checkpoint, error) != ATTN_OK) return error->status;
-    describe(&search, index, files, key, error);
+    describe(&search, index, with_norms, files, key, error);
     attn_checkpoint_close(search.checkpoint);
     return error->status;
+}
+
+int64_t attn_weights_inputs(const attn_problem *problem, int which) {
+    const int is_of_memory = (which == 1 || which == 2) && problem->memory_dim > 0;
+
+    if (which == 3) return problem->heads * problem->value_dim;
+    return is_of_memory ? problem->memory_dim : problem->model_dim;
 }
 
 attn_status attn_weights_allocate(const attn_problem *problem,
@@ -215,18 +269,21 @@ attn_status attn_weights_allocate(const attn_problem *problem,
     int64_t total = 0;
 
     for (int i = 0; i < ATTN_PROJECTIONS; i++) {
-        int64_t inputs = i == 3 ? problem->heads * problem->value_dim : problem->model_dim;
-        memory->elems[i] = attn_elems(outputs[i], inputs, 1);
+        memory->elems[i] = attn_elems(outputs[i], attn_weights_inputs(problem, i), 1);
         memory->bias_elems[i] = has_bias[i] ? outputs[i] : 0;
         total += memory->elems[i] + memory->bias_elems[i];
     }
+    memory->norm_elems = problem->qk_norm_eps > 0 ? problem->key_dim : 0;
+    total += ATTN_NORMS * memory->norm_elems;
     memory->memory = attn_alloc((size_t)total, sizeof(float));
     if (memory->memory == NULL)
         return attn_fail(error, ATTN_ERR_MEMORY, "cannot allocate %" PRId64 " weights", total);
-    memory->weights = (attn_weights){attn_weights_at(memory, 0, 0), attn_weights_at(memory, 0, 1),
-                                     attn_weights_at(memory, 1, 0), attn_weights_at(memory, 1, 1),
-                                     attn_weights_at(memory, 2, 0), attn_weights_at(memory, 2, 1),
-                                     attn_weights_at(memory, 3, 0), attn_weights_at(memory, 3, 1)};
+    memory->weights =
+        (attn_weights){attn_weights_at(memory, 0, 0),   attn_weights_at(memory, 0, 1),
+                       attn_weights_at(memory, 1, 0),   attn_weights_at(memory, 1, 1),
+                       attn_weights_at(memory, 2, 0),   attn_weights_at(memory, 2, 1),
+                       attn_weights_at(memory, 3, 0),   attn_weights_at(memory, 3, 1),
+                       attn_weights_norm_at(memory, 0), attn_weights_norm_at(memory, 1)};
     return attn_ok(error);
 }
 
@@ -236,6 +293,15 @@ float *attn_weights_at(const attn_weight_memory *memory, int which, int bias) {
     if (bias && memory->bias_elems[which] == 0) return NULL;
     for (int i = 0; i < which; i++) at += memory->elems[i] + memory->bias_elems[i];
     return bias ? at + memory->elems[which] : at;
+}
+
+/* Behind all projections. */
+float *attn_weights_norm_at(const attn_weight_memory *memory, int which) {
+    float *at = memory->memory;
+
+    if (memory->norm_elems == 0) return NULL;
+    for (int i = 0; i < ATTN_PROJECTIONS; i++) at += memory->elems[i] + memory->bias_elems[i];
+    return at + which * memory->norm_elems;
 }
 
 static attn_status read_rows(const attn_tensor *tensor, int64_t first, int64_t count, float *out,
@@ -314,12 +380,15 @@ static attn_status read_file(const attn_weight_files *files, const attn_weight_m
                       attn_weights_at(memory, i, 1), error) != ATTN_OK)
             return error->status;
     }
-    return attn_ok(error);
+    attn_ok(error);
+    for (int i = 0; i < ATTN_NORMS && memory->norm_elems > 0 && error->status == ATTN_OK; i++)
+        read_rows(&files->norms[i], 0, memory->norm_elems, attn_weights_norm_at(memory, i), error);
+    return error->status;
 }
 
 attn_status attn_weights_load(MPI_Comm comm, const attn_weight_files *files,
                               attn_weight_memory *memory, attn_error *error) {
-    int64_t total = 0;
+    int64_t total = ATTN_NORMS * memory->norm_elems;
     int rank;
 
     ATTN_MPI(MPI_Comm_rank(comm, &rank));

@@ -10,6 +10,7 @@
 #include "attnspan/attnspan.h"
 #include "harness.h"
 #include "memory.h"
+#include "recompute_prepare.h"
 #include "status.h"
 #include "synthetic.h"
 
@@ -22,34 +23,77 @@ typedef struct problem_case {
 /* With 32-key blocks up to N = 512, these have 1 to 10 blocks: shards are uneven or
  * empty for most rank counts. */
 static const problem_case cases[] = {
-    {"causal, uneven", {1, 301, 301, 5, 5, 24, 24, 0, 0, ATTN_MASK_CAUSAL}, 0},
-    {"no mask, uneven", {1, 250, 250, 3, 3, 16, 16, 0, 0, ATTN_MASK_NONE}, 0},
-    {"grouped heads", {1, 200, 200, 6, 3, 20, 20, 0, 0, ATTN_MASK_CAUSAL}, 0},
-    {"more head groups than kv heads", {1, 130, 130, 8, 2, 8, 8, 0, 0, ATTN_MASK_CAUSAL}, 0},
-    {"one kv head", {2, 96, 96, 4, 1, 12, 12, 0, 0, ATTN_MASK_NONE}, 0},
-    {"one head for many ranks", {1, 160, 160, 1, 1, 32, 32, 0, 0, ATTN_MASK_CAUSAL}, 0},
-    {"wider values than keys", {1, 100, 100, 2, 2, 7, 33, 0, 0, ATTN_MASK_CAUSAL}, 0},
-    {"batch", {3, 70, 70, 4, 2, 16, 16, 0, 0, ATTN_MASK_CAUSAL}, 0},
-    {"one row", {1, 1, 1, 4, 2, 16, 16, 0, 0, ATTN_MASK_CAUSAL}, 0},
-    {"fewer rows than ranks", {2, 3, 3, 3, 3, 8, 8, 0, 0, ATTN_MASK_CAUSAL}, 0},
-    {"decode: one query, many keys", {1, 1, 300, 4, 2, 16, 16, 0, 0, ATTN_MASK_CAUSAL}, 0},
-    {"fewer queries than keys", {1, 90, 310, 3, 1, 16, 16, 0, 0, ATTN_MASK_CAUSAL}, 0},
-    {"more queries than keys: some see none",
-     {1, 210, 75, 2, 2, 16, 16, 0, 0, ATTN_MASK_CAUSAL},
+    {"causal, uneven", {1, 301, 301, 5, 5, 24, 24, 0, 0, .mask = ATTN_MASK_CAUSAL}, 0},
+    {"no mask, uneven", {1, 250, 250, 3, 3, 16, 16, 0, 0, .mask = ATTN_MASK_NONE}, 0},
+    {"grouped heads", {1, 200, 200, 6, 3, 20, 20, 0, 0, .mask = ATTN_MASK_CAUSAL}, 0},
+    {"more head groups than kv heads",
+     {1, 130, 130, 8, 2, 8, 8, 0, 0, .mask = ATTN_MASK_CAUSAL},
      0},
-    {"own scale", {1, 64, 64, 2, 2, 16, 16, 0, 0.9f, ATTN_MASK_NONE}, 0},
-    {"layer", {1, 301, 301, 6, 3, 20, 20, 72, 0, ATTN_MASK_CAUSAL}, 1},
-    {"layer without biases", {2, 77, 77, 5, 5, 9, 9, 33, 0, ATTN_MASK_NONE}, 0},
-    {"layer of one row", {1, 1, 1, 2, 1, 8, 8, 16, 0, ATTN_MASK_CAUSAL}, 1},
+    {"one kv head", {2, 96, 96, 4, 1, 12, 12, 0, 0, .mask = ATTN_MASK_NONE}, 0},
+    {"one head for many ranks", {1, 160, 160, 1, 1, 32, 32, 0, 0, .mask = ATTN_MASK_CAUSAL}, 0},
+    {"wider values than keys", {1, 100, 100, 2, 2, 7, 33, 0, 0, .mask = ATTN_MASK_CAUSAL}, 0},
+    {"batch", {3, 70, 70, 4, 2, 16, 16, 0, 0, .mask = ATTN_MASK_CAUSAL}, 0},
+    {"one row", {1, 1, 1, 4, 2, 16, 16, 0, 0, .mask = ATTN_MASK_CAUSAL}, 0},
+    {"fewer rows than ranks", {2, 3, 3, 3, 3, 8, 8, 0, 0, .mask = ATTN_MASK_CAUSAL}, 0},
+    {"decode: one query, many keys", {1, 1, 300, 4, 2, 16, 16, 0, 0, .mask = ATTN_MASK_CAUSAL}, 0},
+    {"fewer queries than keys", {1, 90, 310, 3, 1, 16, 16, 0, 0, .mask = ATTN_MASK_CAUSAL}, 0},
+    {"more queries than keys: some see none",
+     {1, 210, 75, 2, 2, 16, 16, 0, 0, .mask = ATTN_MASK_CAUSAL},
+     0},
+    {"own scale", {1, 64, 64, 2, 2, 16, 16, 0, 0.9f, .mask = ATTN_MASK_NONE}, 0},
+    {"layer", {1, 301, 301, 6, 3, 20, 20, 72, 0, .mask = ATTN_MASK_CAUSAL}, 1},
+    {"layer without biases", {2, 77, 77, 5, 5, 9, 9, 33, 0, .mask = ATTN_MASK_NONE}, 0},
+    {"halves turned",
+     {1, 301, 301, 6, 3, 20, 20, 0, 0, .mask = ATTN_MASK_CAUSAL, .rope = {.dim = 20, .theta = 1e4}},
+     0},
+    {"neighbours of a part turned, stretched linearly",
+     {2, 70, 70, 4, 2, 16, 16, 0, 0, .mask = ATTN_MASK_CAUSAL,
+      .rope = {.dim = 6, .theta = 500, .pairing = ATTN_ROPE_INTERLEAVED, ATTN_ROPE_LINEAR, 2.5}},
+     0},
+    {"decode, turned",
+     {1, 1, 300, 4, 2, 16, 16, 0, 0, .mask = ATTN_MASK_CAUSAL, .rope = {.dim = 16, .theta = 1e4}},
+     0},
+    {"fewer queries than keys, normed and turned",
+     {1, 90, 310, 3, 1, 16, 16, 0, 0, .mask = ATTN_MASK_CAUSAL, .qk_norm_eps = 1e-5,
+      .rope = {.dim = 16, .theta = 1e4, .pairing = ATTN_ROPE_HALF, ATTN_ROPE_NTK, 4}},
+     0},
+    {"more queries than keys, turned",
+     {1, 210, 75, 2, 2, 16, 16, 0, 0, .mask = ATTN_MASK_NONE, .rope = {.dim = 8, .theta = 1e4}},
+     0},
+    {"layer, turned",
+     {1, 301, 301, 6, 3, 20, 20, 72, 0, .mask = ATTN_MASK_CAUSAL,
+      .rope = {.dim = 20, .theta = 1e4, .pairing = ATTN_ROPE_HALF, ATTN_ROPE_YARN, 8, 64}},
+     1},
+    {"layer, normed and turned",
+     {2, 77, 77, 5, 5, 9, 9, 33, 0, .mask = ATTN_MASK_CAUSAL, .qk_norm_eps = 1e-6,
+      .rope = {.dim = 8, .theta = 1e4, .pairing = ATTN_ROPE_INTERLEAVED}},
+     1},
+    {"layer, normed",
+     {1, 130, 130, 8, 2, 8, 8, 40, 0, .mask = ATTN_MASK_NONE, .qk_norm_eps = 1},
+     0},
+    {"cross-attention, longer memory",
+     {1, 100, 301, 6, 3, 20, 20, 72, 0, .mask = ATTN_MASK_NONE, .memory_dim = 31},
+     1},
+    {"cross-attention, shorter and wider memory",
+     {2, 180, 70, 4, 2, 16, 16, 33, 0, .mask = ATTN_MASK_NONE, .memory_dim = 90},
+     0},
+    {"cross-attention to one row",
+     {1, 70, 1, 3, 1, 8, 8, 24, 0, .mask = ATTN_MASK_NONE, .memory_dim = 24},
+     1},
+    {"cross-attention, causal, normed and turned",
+     {1, 150, 250, 4, 4, 12, 12, 40, 0, .mask = ATTN_MASK_CAUSAL, .memory_dim = 20,
+      .qk_norm_eps = 1e-6, .rope = {.dim = 12, .theta = 1e4}},
+     1},
+    {"layer of one row", {1, 1, 1, 2, 1, 8, 8, 16, 0, .mask = ATTN_MASK_CAUSAL}, 1},
 };
 
-enum { CASES = sizeof cases / sizeof *cases, WEIGHTS = 8 };
+enum { CASES = sizeof cases / sizeof *cases, WEIGHTS = 8, NORMS = 2 };
 
 /* Whole arrays: inputs, and a result. */
 typedef struct arrays {
-    int64_t q_elems, k_elems, v_elems, x_elems, y_elems, lse_elems;
-    float *q, *k, *v, *x;
-    float *weights[WEIGHTS];
+    int64_t q_elems, k_elems, v_elems, x_elems, memory_elems, y_elems, lse_elems;
+    float *q, *k, *v, *x, *memory;
+    float *weights[WEIGHTS], *norms[NORMS];
     attn_weights layer;
     float *y, *lse;
 } arrays;
@@ -68,14 +112,18 @@ static void make_layer(const problem_case *which, arrays *a) {
                           p->kv_heads * p->value_dim, p->model_dim};
 
     for (int i = 0; i < 4; i++) {
-        int64_t inputs = i == 3 ? p->heads * p->value_dim : p->model_dim;
+        int64_t kv_inputs = p->memory_dim > 0 ? p->memory_dim : p->model_dim;
+        int64_t inputs = i == 3 ? p->heads * p->value_dim : i == 0 ? p->model_dim : kv_inputs;
         a->weights[2 * i] =
             make(outputs[i] * inputs, ATTN_SYNTHETIC_WEIGHT + i, 1 / sqrtf((float)inputs));
         a->weights[2 * i + 1] =
             which->biases ? make(outputs[i], ATTN_SYNTHETIC_BIAS + i, 0.3f) : NULL;
     }
-    a->layer = (attn_weights){a->weights[0], a->weights[1], a->weights[2], a->weights[3],
-                              a->weights[4], a->weights[5], a->weights[6], a->weights[7]};
+    for (int i = 0; i < NORMS && p->qk_norm_eps > 0; i++)
+        a->norms[i] = make(p->key_dim, ATTN_SYNTHETIC_NORM + i, 1);
+    a->layer =
+        (attn_weights){a->weights[0], a->weights[1], a->weights[2], a->weights[3], a->weights[4],
+                       a->weights[5], a->weights[6], a->weights[7], a->norms[0],   a->norms[1]};
 }
 
 static void arrays_create(const problem_case *which, arrays *a) {
@@ -88,6 +136,8 @@ static void arrays_create(const problem_case *which, arrays *a) {
     if (p->model_dim > 0) {
         a->x_elems = p->batch * p->length * p->model_dim;
         a->x = make(a->x_elems, ATTN_SYNTHETIC_X, 1);
+        a->memory_elems = p->batch * p->kv_length * p->memory_dim;
+        if (p->memory_dim > 0) a->memory = make(a->memory_elems, ATTN_SYNTHETIC_MEMORY, 1);
         make_layer(which, a);
     } else {
         a->q_elems = p->batch * p->heads * p->length * p->key_dim;
@@ -103,6 +153,8 @@ static void arrays_create(const problem_case *which, arrays *a) {
 
 static void arrays_destroy(arrays *a) {
     for (int i = 0; i < WEIGHTS; i++) free(a->weights[i]);
+    for (int i = 0; i < NORMS; i++) free(a->norms[i]);
+    free(a->memory);
     free(a->q);
     free(a->k);
     free(a->v);
@@ -132,8 +184,12 @@ static void execute(attn_plan *plan, const attn_problem *p, const arrays *a, flo
     *lse = own_part(a->lse, queries, p->length, 1, rows);
     if (p->model_dim > 0) {
         float *x = own_part(a->x, p->batch, p->length, p->model_dim, rows);
+        float *memory = a->memory == NULL
+                            ? NULL
+                            : own_part(a->memory, p->batch, p->kv_length, p->memory_dim, keys);
         *y = own_part(a->y, p->batch, p->length, p->model_dim, rows);
-        attn_execute_layer(plan, &a->layer, x, *y, *lse);
+        attn_execute_layer(plan, &a->layer, x, memory, *y, *lse);
+        free(memory);
         free(x);
     } else {
         float *q = own_part(a->q, queries, p->length, p->key_dim, rows);
@@ -201,13 +257,38 @@ typedef struct headed {
     int64_t item, head, row; /* strides */
 } headed;
 
-static headed project(const attn_problem *p, const arrays *a, const double *x, int which,
-                      int64_t heads, int64_t dim) {
-    headed result = {NULL, p->length * heads * dim, dim, heads * dim};
+static headed project(const attn_problem *p, const arrays *a, int which, int64_t heads,
+                      int64_t dim) {
+    int is_of_memory = which > 0 && p->memory_dim > 0;
+    int64_t rows = is_of_memory ? p->kv_length : p->length;
+    int64_t width = is_of_memory ? p->memory_dim : p->model_dim;
+    double *x = doubles(p->batch * rows * width);
+    headed result = {NULL, rows * heads * dim, dim, heads * dim};
 
-    result.data = linear(x, p->batch * p->length, p->model_dim, a->weights[2 * which],
+    widen(is_of_memory ? a->memory : a->x, p->batch * rows * width, x);
+    result.data = linear(x, p->batch * rows, width, a->weights[2 * which],
                          a->weights[2 * which + 1], heads * dim);
+    free(x);
     return result;
+}
+
+/* Norm and rotation in fp64, head by head; row 0 stands at position `first`. */
+static void prepare(const attn_problem *p, const float *norm, headed tensor, int64_t heads,
+                    int64_t rows, int64_t first) {
+    double *head = doubles(p->key_dim), *weights = doubles(p->key_dim);
+    size_t bytes = (size_t)p->key_dim * sizeof *head;
+
+    if (norm != NULL) widen(norm, p->key_dim, weights);
+    for (int64_t i = 0; i < p->batch * heads * rows; i++) {
+        int64_t b = i / (heads * rows), h = i / rows % heads, row = i % rows;
+        double *at = tensor.data + b * tensor.item + h * tensor.head + row * tensor.row;
+
+        memcpy(head, at, bytes);
+        attn_recompute_prepare(p, norm == NULL ? NULL : weights, first + row, 1, 1, head);
+        memcpy(at, head, bytes);
+    }
+    free(head);
+    free(weights);
 }
 
 static headed given(const float *data, int64_t batch, int64_t heads, int64_t rows, int64_t dim) {
@@ -215,6 +296,11 @@ static headed given(const float *data, int64_t batch, int64_t heads, int64_t row
 
     widen(data, batch * heads * rows * dim, result.data);
     return result;
+}
+
+/* Where query 0 stands: given q and k end at the same position. */
+static int64_t first_position(const attn_problem *p) {
+    return p->model_dim > 0 ? 0 : p->kv_length - p->length;
 }
 
 /* Attention by the oracle; out as [B][N][H][d_v] for a layer, else [B][H][N][d_v]. */
@@ -248,17 +334,16 @@ static void compute_naively(const attn_problem *p, const arrays *a, double **y, 
 
     *lse = doubles(a->lse_elems);
     if (p->model_dim > 0) {
-        double *x = doubles(a->x_elems);
-        widen(a->x, a->x_elems, x);
-        q = project(p, a, x, 0, p->heads, p->key_dim);
-        k = project(p, a, x, 1, p->kv_heads, p->key_dim);
-        v = project(p, a, x, 2, p->kv_heads, p->value_dim);
-        free(x);
+        q = project(p, a, 0, p->heads, p->key_dim);
+        k = project(p, a, 1, p->kv_heads, p->key_dim);
+        v = project(p, a, 2, p->kv_heads, p->value_dim);
     } else {
         q = given(a->q, p->batch, p->heads, p->length, p->key_dim);
         k = given(a->k, p->batch, p->kv_heads, p->kv_length, p->key_dim);
         v = given(a->v, p->batch, p->kv_heads, p->kv_length, p->value_dim);
     }
+    prepare(p, a->norms[0], q, p->heads, p->length, first_position(p));
+    prepare(p, a->norms[1], k, p->kv_heads, p->kv_length, 0);
     attend_naively(p, q, k, v, out, *lse);
     *y = out;
     if (p->model_dim > 0) {
@@ -414,6 +499,38 @@ static double rms_of(const double *data, int64_t count) {
     return sqrt(squares / (double)count);
 }
 
+/* Norm and rotation of given [heads][rows][dim] in fp32, whose bits bf16 is rounded from. */
+static void prepare_floats(const attn_problem *p, float *data, int64_t heads, int64_t rows,
+                           int64_t first) {
+    float *table = attn_alloc((size_t)p->key_dim, sizeof *table);
+
+    if (table == NULL) MPI_Abort(MPI_COMM_WORLD, 1);
+    for (int64_t i = 0; i < heads * rows; i++, data += p->key_dim) {
+        if (p->qk_norm_eps > 0) attn_rms_norm(data, p->key_dim, p->qk_norm_eps, NULL);
+        if (p->rope.dim == 0) continue;
+        attn_rope_table(&p->rope, first + i % rows, 1, table);
+        attn_rope_turn(&p->rope, table, data);
+    }
+    free(table);
+}
+
+/* The result of the oracle on what the kernels get: q and k are rounded once prepared. */
+static void compute_rounded(const problem_case *which, double **y, double **lse) {
+    attn_problem p = which->problem;
+    arrays a;
+
+    arrays_create(which, &a);
+    prepare_floats(&p, a.q, p.batch * p.heads, p.length, first_position(&p));
+    prepare_floats(&p, a.k, p.batch * p.kv_heads, p.kv_length, 0);
+    p.qk_norm_eps = 0;
+    p.rope.dim = 0;
+    round_to_bf16(a.q, a.q_elems);
+    round_to_bf16(a.k, a.k_elems);
+    round_to_bf16(a.v, a.v_elems);
+    compute_naively(&p, &a, y, lse);
+    arrays_destroy(&a);
+}
+
 /* The oracle gets what the kernels get. Weights rounded to bf16 (depth 2) are wrong by at most
  * 2^-8 of themselves, and so is their sum with the values by 2^-8 of the largest value. */
 static void test_bf16_agrees_with_the_oracle_on_rounded_inputs(void) {
@@ -424,10 +541,7 @@ static void test_bf16_agrees_with_the_oracle_on_rounded_inputs(void) {
 
         if (p->model_dim > 0) continue; /* its q, k and v are rounded on their way */
         arrays_create(&cases[c], &a);
-        round_to_bf16(a.q, a.q_elems);
-        round_to_bf16(a.k, a.k_elems);
-        round_to_bf16(a.v, a.v_elems);
-        compute_naively(p, &a, &y, &lse);
+        compute_rounded(&cases[c], &y, &lse);
         rounding = 0x1p-8 * largest(a.v, a.v_elems) / rms_of(y, a.y_elems);
         for (int32_t level = 0; level < attn_kernel_levels(); level++) {
             const attn_kernel *kernel = attn_kernel_of(level, ATTN_BF16);
@@ -501,7 +615,7 @@ static void test_a_callers_communicator_in_any_order_works(void) {
  * panels, and heads that divide. */
 static void check_bytes_sent(attn_storage storage) {
     const int64_t elem_bytes = attn_storage_bytes(storage);
-    attn_problem p = {1, 0, 0, 0, 0, 16, 16, 0, 0, ATTN_MASK_NONE};
+    attn_problem p = {1, 0, 0, 0, 0, 16, 16, 0, 0, .mask = ATTN_MASK_NONE};
     int ranks;
 
     MPI_Comm_size(MPI_COMM_WORLD, &ranks);
@@ -550,6 +664,38 @@ static void test_bytes_sent_are_those_of_the_formulas(void) {
     check_bytes_sent(ATTN_BF16);
 }
 
+/* One table, with a row of scratch, where queries and keys share their positions, two where not. */
+static void test_tables_of_positions_are_counted(void) {
+    enum { DIM = 12 };
+    attn_problem plain = {1, 301, 301, 4, 2, 16, 16, 0, 0, .mask = ATTN_MASK_CAUSAL};
+    attn_options options = {.threads = 1};
+
+    for (int i = 0; i < 2; i++) {
+        attn_problem turned;
+        attn_plan *plans[2] = {NULL, NULL};
+        attn_plan_info info[2];
+        attn_error error;
+        int64_t rows;
+
+        plain.kv_length += i * 77;
+        turned = plain;
+        turned.rope = (attn_rope){.dim = DIM, .theta = 1e4};
+        attn_plan_create(MPI_COMM_WORLD, &plain, &options, &plans[0], &error);
+        attn_plan_create(MPI_COMM_WORLD, &turned, &options, &plans[1], &error);
+        CU_ASSERT(plans[0] != NULL && plans[1] != NULL);
+        if (plans[0] != NULL && plans[1] != NULL) {
+            rows = attn_plan_query_rows(plans[1]).count;
+            if (i == 1) rows += attn_plan_key_rows(plans[1]).count;
+            attn_plan_get_info(plans[0], &info[0]);
+            attn_plan_get_info(plans[1], &info[1]);
+            CU_ASSERT_EQUAL(info[1].bytes - info[0].bytes,
+                            (rows * DIM + (1 + i) * plain.key_dim) * (int64_t)sizeof(float));
+        }
+        attn_plan_destroy(plans[0]);
+        attn_plan_destroy(plans[1]);
+    }
+}
+
 static void check_refused(attn_problem problem, attn_options options, attn_status expected) {
     attn_plan *plan;
     attn_error error;
@@ -584,6 +730,22 @@ static void test_bad_requests_are_refused_on_all_ranks(void) {
     bad.kv_length += 1;
     check_refused(bad, (attn_options){0}, ATTN_ERR_CONFIG);
     bad = good;
+    bad.rope = (attn_rope){.dim = 23, .theta = 1e4};
+    check_refused(bad, (attn_options){0}, ATTN_ERR_CONFIG);
+    bad.rope = (attn_rope){.dim = 26, .theta = 1e4};
+    check_refused(bad, (attn_options){0}, ATTN_ERR_CONFIG);
+    bad = good;
+    bad.qk_norm_eps = -1;
+    check_refused(bad, (attn_options){0}, ATTN_ERR_CONFIG);
+    bad.qk_norm_eps = NAN;
+    check_refused(bad, (attn_options){0}, ATTN_ERR_CONFIG);
+    bad = good;
+    bad.memory_dim = 8;
+    check_refused(bad, (attn_options){0}, ATTN_ERR_CONFIG);
+    bad = cases[14].problem;
+    bad.memory_dim = -1;
+    check_refused(bad, (attn_options){0}, ATTN_ERR_CONFIG);
+    bad = good;
     bad.length = bad.kv_length = INT64_C(1) << 40;
     check_refused(bad, (attn_options){0}, ATTN_ERR_MEMORY);
     check_refused(good, (attn_options){.memory_fraction = 1e-12}, ATTN_ERR_MEMORY);
@@ -602,6 +764,7 @@ int main(int argc, char **argv) {
         {"a caller's communicator in any order works",
          test_a_callers_communicator_in_any_order_works},
         {"bytes sent are those of the formulas", test_bytes_sent_are_those_of_the_formulas},
+        {"tables of positions are counted", test_tables_of_positions_are_counted},
         {"bad requests are refused on all ranks", test_bad_requests_are_refused_on_all_ranks},
     };
     return attn_test_main_mpi(&argc, &argv, "mpi.attention", tests, ATTN_TEST_COUNT(tests));

@@ -7,6 +7,7 @@
 #include "attnspan/kernels.h"
 #include "config.h"
 #include "config_keys.h"
+#include "config_rope.h"
 #include "harness.h"
 
 #define HEADS  "attention: {heads: 4}\n"
@@ -76,10 +77,11 @@ static void test_unknown_keys(void) {
         {"atention: {}\nsequence: {}", "c.yaml:1:1: atention: is not a key; did you mean atte"},
         {"input: {weights: {fiel: w}}",
          "c.yaml:1:19: input.weights.fiel: is not a key; did you mean input.weights.file ("},
-        {"attention: {rope: {theta: 1.0}}",
-         "c.yaml:1:13: attention.rope: is not a key; the keys of attention are heads, kv_heads, "
+        {"attention: {bananas: {theta: 1.0}}",
+         "c.yaml:1:13: attention.bananas: is not a key; the keys of attention are heads, kv_heads, "
          "head_dim, scale, mask"},
-        {"input: {z: 1}", "the keys of input are x, weights, q, k, v, synthetic"},
+        {"attention: {rope: {thta: 1.0}}", "did you mean attention.rope.theta ("},
+        {"input: {z: 1}", "the keys of input are x, memory, weights, q, k, v, synthetic"},
         {"bananas: 1",
          "c.yaml:1:1: bananas: is not a key; the keys of a config are attention, "
          "sequence, parallel, compute, input, output, verify"},
@@ -194,7 +196,7 @@ static void test_missing_values(void) {
          "c.yaml:2:3: attention.heads: has no value; must be "
          "an integer from 1 to 65536, or left out"},
         {"attention: {mask: ~}", "c.yaml:1:13: attention.mask: has no value; must be one of none"},
-        {"input: null", "c.yaml:1:1: input: has no value; must be a mapping of x, weights, q,"},
+        {"input: null", "c.yaml:1:1: input: has no value; must be a mapping of x, memory,"},
         {"output: {y: ''}", "c.yaml:1:13: output.y: is empty; must be a path, or left out"},
         {LAYER, "c.yaml: attention.heads: is missing; give the number of query heads"},
         {LAYER "attention: {mask: none}", "c.yaml:2:1: attention.heads: is missing; give the"},
@@ -276,7 +278,19 @@ static void test_contradictions(void) {
         {HEADS "sequence: {length: 9}\ninput: {synthetic: {tensors: qkv, d_model: 8}}",
          "c.yaml:3:44: input.synthetic.d_model: means nothing for tensors: qkv; leave it out"},
         {GOOD "sequence: {length: 9, kv_length: 8}",
-         "c.yaml:3:34: sequence.kv_length: is 8; must equal sequence.length, which is 9"},
+         "c.yaml:3:34: sequence.kv_length: is 8; must equal sequence.length, which is 9: a layer "
+         "attends to its own rows, unless it has input.memory"},
+        {HEADS "sequence: {length: 9, kv_length: 8}\ninput: {synthetic: {d_model: 8}}",
+         "c.yaml:2:34: sequence.kv_length: is 8; must equal sequence.length, which is 9: a layer "
+         "attends to its own rows, unless it has input.synthetic.d_memory"},
+        {HEADS "input: {memory: m, q: q, k: k, v: v}",
+         "c.yaml:2:17: input.memory: is given without input.x; keys and values are projected"},
+        {HEADS "sequence: {length: 9}\ninput: {memory: m, synthetic: {d_model: 8}}",
+         "c.yaml:3:17: input.memory: contradicts input.synthetic, which makes its own memory; "
+         "give input.synthetic.d_memory instead"},
+        {"attention: {heads: 4, head_dim: 8}\nsequence: {length: 9}\n"
+         "input: {synthetic: {tensors: qkv, d_memory: 8}}",
+         "c.yaml:3:45: input.synthetic.d_memory: means nothing for tensors: qkv"},
         {GOOD "output: {y: a.npy, lse: a.npy}",
          "c.yaml:3:25: output.lse: would overwrite the file of output.y; must be a file of its"},
         {HEADS "input: {x: /d/x.npy, weights: {file: w}}\noutput: {y: /d/x.npy}",
@@ -285,6 +299,79 @@ static void test_contradictions(void) {
          "output.y: would overwrite the file of input.q"},
     };
     EXPECT_ALL_BAD(cases);
+}
+
+static void test_bad_rotations(void) {
+    static const attn_bad_config cases[] = {
+        {"attention: {heads: 4, rope: 1}" REST,
+         "c.yaml:1:29: attention.rope: is the integer '1'; must be a mapping of theta, dim, "
+         "pairing, scaling"},
+        {"attention: {heads: 4, rope: {theta: 1.0}}" REST,
+         "c.yaml:1:37: attention.rope.theta: is 1; must be above 1"},
+        {"attention: {heads: 4, rope: {pairing: halfs}}" REST,
+         "c.yaml:1:39: attention.rope.pairing: is 'halfs'; must be one of half, interleaved (did "
+         "you mean half?)"},
+        {"attention: {heads: 4, rope: {dim: 7}}" REST,
+         "c.yaml:1:35: attention.rope.dim: is 7; must be even: elements turn in pairs"},
+        {"attention: {heads: 4, rope: {dim: 0}}" REST,
+         "c.yaml:1:35: attention.rope.dim: is 0; must be an integer from 2 to 4096"},
+        {"attention: {heads: 4, head_dim: 8, rope: {dim: 10}}" REST,
+         "c.yaml:1:48: attention.rope.dim: is 10; must be at most the width of a head, which is 8"},
+        {"attention: {heads: 4, rope: {scaling: {}}}" REST,
+         "c.yaml:1:30: attention.rope.scaling: has no kind; add kind: linear, ntk or yarn"},
+        {"attention: {heads: 4, rope: {scaling: {kind: none}}}" REST,
+         "c.yaml:1:46: attention.rope.scaling.kind: is 'none'; must be one of linear, ntk, yarn"},
+        {"attention: {heads: 4, rope: {scaling: {kind: ntk}}}" REST,
+         "c.yaml:1:30: attention.rope.scaling: has no factor; add factor: "},
+        {"attention: {heads: 4, rope: {scaling: {kind: linear, factor: 0.5}}}" REST,
+         "c.yaml:1:62: attention.rope.scaling.factor: is 0.5; must be at least 1"},
+        {"attention: {heads: 4, rope: {scaling: {kind: yarn, factor: 4}}}" REST,
+         "c.yaml:1:30: attention.rope.scaling: has no original_length; yarn needs it"},
+        {"attention: {heads: 4, rope: {scaling: {kind: yarn, factor: 4, original_length: 7}}}" REST,
+         "c.yaml:1:80: attention.rope.scaling.original_length: is 7; must be an integer from 8"},
+        {"attention: {heads: 4, rope: {scaling: {kind: ntk, factor: 4, original_length: 9}}}" REST,
+         "c.yaml:1:79: attention.rope.scaling.original_length: means nothing for kind: ntk; leave "
+         "it out"},
+        {"attention: {heads: 4, rope: {dim: 2, scaling: {kind: ntk, factor: 4}}}" REST,
+         "c.yaml:1:35: attention.rope.dim: turns 2 elements, which ntk cannot stretch"},
+        {"attention: {heads: 4, qk_norm: {eps: 0}}" REST,
+         "c.yaml:1:38: attention.qk_norm.eps: is 0; must be a number above 0"},
+        {"attention: {heads: 4, qk_norm: 1.0e-6}" REST,
+         "c.yaml:1:32: attention.qk_norm: is the float '1.0e-6'; must be a mapping of eps"},
+    };
+    EXPECT_ALL_BAD(cases);
+}
+
+/* What a config asks of heads 16 wide. */
+static void test_rotations(void) {
+    attn_rope rope;
+
+    expect_ok(parse(GOOD));
+    CU_ASSERT_EQUAL(config.attention.rope, 0);
+    CU_ASSERT_EQUAL(config.attention.qk_norm, 0);
+    CU_ASSERT_EQUAL(attn_config_rope_of(&config, 16, &rope, &error), ATTN_OK);
+    CU_ASSERT_EQUAL(rope.dim, 0);
+
+    expect_ok(parse("attention: {heads: 4, rope: {}, qk_norm: {}}" REST));
+    CU_ASSERT_EQUAL(config.attention.qk_norm, 1);
+    CU_ASSERT_EQUAL(config.attention.qk_norm_eps, 1e-6);
+    CU_ASSERT_EQUAL(attn_config_rope_of(&config, 16, &rope, &error), ATTN_OK);
+    CU_ASSERT(rope.dim == 16 && rope.theta == 10000 && rope.pairing == ATTN_ROPE_HALF &&
+              rope.scaling == ATTN_ROPE_UNSCALED);
+    expect_message(attn_config_rope_of(&config, 15, &rope, &error), ATTN_ERR_CONFIG,
+                   "c.yaml:1:23: attention.rope: would turn heads 15 wide; elements turn in pairs: "
+                   "add an even dim");
+
+    expect_ok(
+        parse("attention: {heads: 4, rope: {theta: 5.0e+5, dim: 8, pairing: interleaved,\n"
+              "  scaling: {kind: yarn, factor: 4, original_length: 8192}}}" REST));
+    CU_ASSERT_EQUAL(attn_config_rope_of(&config, 16, &rope, &error), ATTN_OK);
+    CU_ASSERT(rope.dim == 8 && rope.theta == 5e5 && rope.pairing == ATTN_ROPE_INTERLEAVED &&
+              rope.scaling == ATTN_ROPE_YARN && rope.factor == 4 && rope.original_length == 8192);
+    CU_ASSERT_PTR_NULL(attn_rope_refused(&rope, 16));
+    expect_message(attn_config_rope_of(&config, 7, &rope, &error), ATTN_ERR_CONFIG,
+                   "c.yaml:1:50: attention.rope.dim: is 8; must be at most the width of a head, "
+                   "which is 7");
 }
 
 static void test_bad_sets(void) {
@@ -505,6 +592,12 @@ static void test_round_trip(void) {
         "contiguous}",
         HEADS "input: {q: q, k: k, v: v}\nsequence: {length: 3, kv_length: 5, batch: 2}",
         HEADS "input: {synthetic: {d_model: 8}}\nsequence: {length: 281474976710656}",
+        HEADS "input: {x: x, memory: m, weights: {file: w}}\nsequence: {length: 3, kv_length: 4}",
+        HEADS "input: {synthetic: {d_model: 8, d_memory: 5}}\nsequence: {length: 3, kv_length: 4}",
+        "attention: {heads: 4, rope: {}, qk_norm: {}}" REST,
+        "attention: {heads: 4, rope: {theta: 1.5, dim: 6, pairing: interleaved, scaling:\n"
+        "  {kind: yarn, factor: 1.5, original_length: 100}}, qk_norm: {eps: 0.1}}" REST,
+        "attention: {heads: 4, rope: {scaling: {kind: ntk, factor: 3}}}" REST,
         "attention: {heads: 4, kv_heads: 2, head_dim: 8, scale: 0.1, mask: causal}\n"
         "input: {synthetic: {tensors: qkv, seed: 9007199254740992}}\nsequence: {length: 3}\n"
         "parallel: {heads: 2, sequence: 3, circulate: ring, threads: 4}\n"
@@ -696,6 +789,8 @@ int main(void) {
         {"config.broken_yaml_is_refused_at_its_place", test_yaml_errors},
         {"config.contradictions_are_refused", test_contradictions},
         {"config.sets_win_and_null_takes_out", test_sets},
+        {"config.bad_rotations_are_refused", test_bad_rotations},
+        {"config.rotations_are_those_of_the_config", test_rotations},
         {"config.bad_sets_are_refused", test_bad_sets},
         {"config.texts_are_kept_as_they_are", test_texts},
         {"config.later_failures_name_the_place", test_later_failures},

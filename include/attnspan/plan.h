@@ -31,6 +31,7 @@
 #include <stdint.h>
 
 #include "attnspan/kernels.h"
+#include "attnspan/rope.h"
 #include "attnspan/status.h"
 
 #ifdef __cplusplus
@@ -43,7 +44,7 @@ enum { ATTN_PLAN_AUTO = 0 };
 typedef struct attn_problem {
     int64_t batch;     /* B >= 1 */
     int64_t length;    /* N >= 1, queries */
-    int64_t kv_length; /* N_kv >= 1, keys; equal to N when model_dim > 0 */
+    int64_t kv_length; /* N_kv >= 1, keys; equal to N in a layer without memory */
     int64_t heads;     /* H >= 1 */
     int64_t kv_heads;  /* H_kv >= 1, divides H */
     int32_t key_dim;   /* d_k >= 1 */
@@ -51,6 +52,14 @@ typedef struct attn_problem {
     int64_t model_dim; /* d_model, or 0: q, k, v are given and there are no projections */
     float scale;       /* of the scores, > 0; 0: 1 / sqrt(d_k) */
     attn_mask_kind mask;
+    int64_t memory_dim; /* d_memory: a layer's keys and values come from a memory this wide
+                           (cross-attention); 0: from x */
+
+    /* Before the scores, q and k go through these, in this order. A row's position is its
+     * number in its sequence; with q, k, v given the last query stands where the last key
+     * does, query i at i + N_kv − N. */
+    double qk_norm_eps; /* of the RMS norm of each head, > 0; 0: no norm */
+    attn_rope rope;     /* rope.dim 0: no rotation */
 } attn_problem;
 
 /* How to compute it. {0} leaves everything to the library. All ranks pass the
@@ -72,12 +81,14 @@ typedef struct attn_options {
 } attn_options;
 
 /* The projections, y = x Wᵀ + b as torch.nn.Linear has it: weights are
- * [out][in], biases [out] or NULL. Borrowed during an execution; the same on all ranks. */
+ * [out][in], biases [out] or NULL, norms [d_k] or NULL for ones. Borrowed during an
+ * execution; the same on all ranks. */
 typedef struct attn_weights {
-    const float *query, *query_bias;   /* [H · d_k][d_model] */
-    const float *key, *key_bias;       /* [H_kv · d_k][d_model] */
-    const float *value, *value_bias;   /* [H_kv · d_v][d_model] */
-    const float *output, *output_bias; /* [d_model][H · d_v] */
+    const float *query, *query_bias;    /* [H · d_k][d_model] */
+    const float *key, *key_bias;        /* [H_kv · d_k][d_model, or d_memory] */
+    const float *value, *value_bias;    /* [H_kv · d_v][d_model, or d_memory] */
+    const float *output, *output_bias;  /* [d_model][H · d_v] */
+    const float *query_norm, *key_norm; /* unread without a norm */
 } attn_weights;
 
 /* Rows [first, first + count) of a sequence. */
@@ -87,7 +98,7 @@ typedef struct attn_rows {
 
 /* What the last execution took on this rank. */
 typedef struct attn_stats {
-    double project_sec;  /* x → q, k, v; with q, k, v given: their rearrangement */
+    double project_sec;  /* x → q, k, v, prepared; with q, k, v given: their rearrangement */
     double exchange_sec; /* rows ↔ heads, both ways */
     double attend_sec;   /* packing, circulation, kernels, merging */
     double output_sec;   /* W^O; with q, k, v given: the rearrangement of out */
@@ -119,8 +130,8 @@ typedef struct attn_plan attn_plan;
 attn_status attn_plan_create(MPI_Comm comm, const attn_problem *problem,
                              const attn_options *options, attn_plan **plan, attn_error *error);
 
-/* Rows of x, q, y and out, and rows of k and v, that this rank passes and
- * receives. Equal when model_dim > 0. Not collective. */
+/* Rows of x, q, y and out, and rows of k, v and memory, that this rank passes and
+ * receives. Equal in a layer without memory. Not collective. */
 attn_rows attn_plan_query_rows(const attn_plan *plan);
 attn_rows attn_plan_key_rows(const attn_plan *plan);
 
@@ -128,14 +139,14 @@ attn_rows attn_plan_key_rows(const attn_plan *plan);
 void attn_plan_get_info(const attn_plan *plan, attn_plan_info *info);
 
 /* One layer: x [B][rows][d_model] → y of the same shape, and lse [B][H][rows] =
- * log Σ exp of the scaled scores unless it is NULL. x and y must not overlap.
- * Needs model_dim > 0. Collective. */
-void attn_execute_layer(attn_plan *plan, const attn_weights *weights, const float *x, float *y,
-                        float *lse);
+ * log Σ exp of the scaled scores unless it is NULL. `memory` [B][key rows][d_memory] when
+ * memory_dim > 0, else NULL. y must not overlap x or memory. Needs model_dim > 0. Collective. */
+void attn_execute_layer(attn_plan *plan, const attn_weights *weights, const float *x,
+                        const float *memory, float *y, float *lse);
 
 /* Attention alone: q [B][H][query rows][d_k], k [B][H_kv][key rows][d_k],
  * v [B][H_kv][key rows][d_v] → out [B][H][query rows][d_v] and lse [B][H][query
- * rows] unless it is NULL. Needs model_dim = 0. Collective. */
+ * rows] unless it is NULL. A norm's weights are ones. Needs model_dim = 0. Collective. */
 void attn_execute(attn_plan *plan, const float *q, const float *k, const float *v, float *out,
                   float *lse);
 

@@ -1,0 +1,72 @@
+#include "qk_prepare.h"
+
+#include <stddef.h>
+#include <string.h>
+
+int attn_qk_prepare_wanted(const attn_problem *problem) {
+    return problem->rope.dim > 0 || problem->qk_norm_eps > 0;
+}
+
+/* Position of an own row. */
+static int64_t position_of(const attn_qk_prepare *self, int64_t own_row) {
+    return self->rows.first + own_row + self->offset;
+}
+
+/* Copies of different threads share no cache line. */
+static int64_t copy_elems(const attn_qk_prepare *self) {
+    enum { LINE_FLOATS = 16 };
+    return ((int64_t)self->dim + LINE_FLOATS - 1) / LINE_FLOATS * LINE_FLOATS;
+}
+
+void attn_qk_prepare_plan(attn_qk_prepare *self, const attn_problem *problem, attn_rows own,
+                          int is_query, int threads, attn_buffers *buffers) {
+    /* Given q and k are of one sequence, which the queries end, as a causal mask has it. */
+    int64_t ahead = problem->model_dim > 0 ? 0 : problem->kv_length - problem->length;
+
+    *self = (attn_qk_prepare){
+        .dim = problem->key_dim,
+        .norm_eps = problem->qk_norm_eps,
+        .rope = problem->rope,
+        .rows = own,
+        .offset = is_query ? ahead : 0,
+    };
+    if (self->rope.dim > 0)
+        attn_buffers_reserve(buffers, attn_elems(own.count, self->rope.dim, 1), sizeof(float),
+                             &self->table);
+    if (problem->model_dim == 0)
+        attn_buffers_reserve(buffers, attn_elems(threads, copy_elems(self), 1), sizeof(float),
+                             &self->copies);
+}
+
+void attn_qk_prepare_fill(const attn_qk_prepare *self, int threads) {
+    enum { PIECE_ROWS = 64 };
+
+    if (self->rope.dim == 0) return;
+#pragma omp parallel for num_threads(threads)
+    for (int64_t first = 0; first < self->rows.count; first += PIECE_ROWS) {
+        int64_t left = self->rows.count - first;
+
+        attn_rope_table(&self->rope, position_of(self, first),
+                        left < PIECE_ROWS ? left : PIECE_ROWS,
+                        self->table + first * self->rope.dim);
+    }
+}
+
+void attn_qk_prepare_heads(const attn_qk_prepare *self, int64_t row, const float *norm_weight,
+                           float *heads, int64_t count) {
+    const float *turn = self->rope.dim > 0 ? self->table + row * self->rope.dim : NULL;
+
+    for (int64_t head = 0; head < count; head++, heads += self->dim) {
+        if (self->norm_eps > 0) attn_rms_norm(heads, self->dim, self->norm_eps, norm_weight);
+        if (self->rope.dim > 0) attn_rope_turn(&self->rope, turn, heads);
+    }
+}
+
+const float *attn_qk_prepare_copy(const attn_qk_prepare *self, int64_t row, int thread,
+                                  const float *head) {
+    float *copy = self->copies + thread * copy_elems(self);
+
+    memcpy(copy, head, (size_t)self->dim * sizeof *copy);
+    attn_qk_prepare_heads(self, row, NULL, copy, 1);
+    return copy;
+}
