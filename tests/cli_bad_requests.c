@@ -120,6 +120,10 @@ static void write_tensors(void) {
     write_floats("in/k_narrow.npy", 3, (const int64_t[]){2, 24, 7});
     write_floats("in/v_short.npy", 3, (const int64_t[]){2, 23, 8});
     write_floats("in/v_batch.npy", 4, (const int64_t[]){1, 2, 24, 8});
+    write_floats("in/memory.npy", 2, (const int64_t[]){24, WIDTH});
+    write_floats("in/memory_1d.npy", 1, (const int64_t[]){WIDTH});
+    write_floats("in/memory_batch.npy", 3, (const int64_t[]){1, 24, WIDTH});
+    write_floats("in/memory_narrow.npy", 2, (const int64_t[]){24, 20});
     write_floats("in/x_4d.npy", 4, (const int64_t[]){1, 1, ROWS, WIDTH});
     write_floats("in/x_1d.npy", 1, (const int64_t[]){ROWS});
     write_floats("in/x_no_rows.npy", 2, (const int64_t[]){0, WIDTH});
@@ -210,6 +214,44 @@ static void write_layers(void) {
     }
 }
 
+/* Layers whose heads are 8 wide, with norms of q and k: right, too long, of q alone, and no
+ * vectors; and one as torch.nn.MultiheadAttention stores it. */
+static void write_normed_layers(void) {
+    static const struct {
+        const char *name;
+        int64_t q_rows, k_rows, columns; /* of the norms; 0 rows: not there */
+    } layers[] = {
+        {"in/normed.safetensors", 8, 8, 0},
+        {"in/norm_long.safetensors", 8, 16, 0},
+        {"in/norm_of_q.safetensors", 8, 0, 0},
+        {"in/norm_matrix.safetensors", 8, 8, 1},
+    };
+    const attn_cli_tensor projections[] = {
+        {"W_Q.weight", WIDTH, WIDTH, numbers},
+        {"W_K.weight", WIDTH, WIDTH, numbers},
+        {"W_V.weight", WIDTH, WIDTH, numbers},
+        {"W_O.weight", WIDTH, WIDTH, numbers},
+    };
+    const attn_cli_tensor stacked[] = {
+        {"in_proj_weight", 3 * 20, WIDTH, numbers},
+        {"out_proj.weight", WIDTH, 20, numbers},
+    };
+
+    for (size_t i = 0; i < sizeof layers / sizeof *layers; i++) {
+        attn_cli_tensor tensors[6];
+        size_t count = 4;
+
+        memcpy(tensors, projections, sizeof projections);
+        tensors[count++] =
+            (attn_cli_tensor){"q_norm.weight", layers[i].q_rows, layers[i].columns, numbers};
+        if (layers[i].k_rows > 0)
+            tensors[count++] =
+                (attn_cli_tensor){"k_norm.weight", layers[i].k_rows, layers[i].columns, numbers};
+        attn_cli_write_tensors(attn_cli_path(layers[i].name), tensors, count);
+    }
+    attn_cli_write_tensors(attn_cli_path("in/stacked.safetensors"), stacked, 2);
+}
+
 static void write_odd_safetensors(void) {
     static const struct {
         const char *name, *header;
@@ -261,6 +303,7 @@ static void write_inputs(void) {
     write_tensors();
     write_odd_npy();
     write_layers();
+    write_normed_layers();
     write_odd_safetensors();
     write_configs();
 }
@@ -454,6 +497,90 @@ static void inputs_that_do_not_fit_are_refused(void) {
          .message = {"the tensor has the shape [64]; it must be [N, d_model]"}},
         {"x without rows", .config = "layer.yaml", .sets = {"input.x=x_no_rows.npy"},
          .message = {"the tensor has the shape [0, 32]; it must be [N, d_model]"}},
+    };
+
+    MAKE_ALL(requests);
+}
+
+static void positions_norms_and_memories_that_do_not_fit_are_refused(void) {
+    static const bad_request requests[] = {
+        {"an odd dim", .config = "layer.yaml", .sets = {"attention.rope.dim=7"},
+         .message = {"--set: attention.rope.dim: is 7; must be even: elements turn in pairs"},
+         .on_ranks = 1},
+        {"a dim wider than the file's heads", .config = "layer.yaml",
+         .sets = {"attention.rope.dim=10"},
+         .message = {"--set: attention.rope.dim: is 10; must be at most the width of a head, which "
+                     "is 8"},
+         .on_ranks = 1},
+        {"a dim wider than the given heads", .config = "qkv.yaml",
+         .sets = {"attention.rope.dim=10"},
+         .message = {"attention.rope.dim: is 10; must be at most the width of a head, which is 8"}},
+        {"odd heads", .config = "synthetic.yaml",
+         .sets = {"input.synthetic.d_model=28", "attention.rope={}"},
+         .message = {"--set: attention.rope: would turn heads 7 wide; elements turn in pairs: add "
+                     "an even dim"}},
+        {"a scaling without a factor", .config = "layer.yaml",
+         .sets = {"attention.rope.scaling.kind=ntk"},
+         .message = {"--set: attention.rope.scaling: has no factor; add factor: TIMES"}},
+        {"yarn without the original length", .config = "layer.yaml",
+         .sets = {"attention.rope={scaling: {kind: yarn, factor: 2}}"},
+         .message = {"--set: attention.rope.scaling: has no original_length; yarn needs it"}},
+        {"weights without norms", .config = "layer.yaml", .sets = {"attention.qk_norm={}"},
+         .message = {"in/layer.yaml:4:19: input.weights.file: ",
+                     "in/layer.safetensors: has no tensor 'q_norm.weight'; it has "},
+         .on_ranks = 1},
+        {"weights with one norm", .config = "layer.yaml",
+         .sets = {"attention.qk_norm={}", "input.weights.file=norm_of_q.safetensors"},
+         .message = {"in/norm_of_q.safetensors: has no tensor 'k_norm.weight'; it has "}},
+        {"weights with norms that are not asked for", .config = "layer.yaml",
+         .sets = {"input.weights.file=normed.safetensors"},
+         .message = {"in/normed.safetensors: tensor q_norm.weight: such a layer norms q and k; add "
+                     "attention.qk_norm: {}"}},
+        {"a norm that is too long", .config = "layer.yaml",
+         .sets = {"attention.qk_norm={}", "input.weights.file=norm_long.safetensors"},
+         .message =
+             {"the norm of k has 16 weights, but heads are 8 wide; a norm has one for each"}},
+        {"a norm that is a matrix", .config = "layer.yaml",
+         .sets = {"attention.qk_norm={}", "input.weights.file=norm_matrix.safetensors"},
+         .message =
+             {"in/norm_matrix.safetensors: tensor q_norm.weight is not a vector; a norm has"}},
+        {"norms in a scheme without them", .config = "layer.yaml",
+         .sets = {"attention.qk_norm={}",
+                  "input.weights={file: stacked.safetensors, scheme: torch_mha}"},
+         .message = {"in/stacked.safetensors: layers of scheme torch_mha have no norm of q and k"}},
+        {"a memory beside q, k and v", .config = "qkv.yaml", .sets = {"input.memory=memory.npy"},
+         .message = {"--set: input.memory: is given without input.x; keys and values are "
+                     "projected from it in a layer"}},
+        {"a memory beside synthetic input", .config = "synthetic.yaml",
+         .sets = {"input.memory=memory.npy"},
+         .message = {"--set: input.memory: contradicts input.synthetic, which makes its own"}},
+        {"a memory that is not there", .config = "layer.yaml", .sets = {"input.memory=none.npy"},
+         .message = {"input.memory: ", "in/none.npy: cannot open: No such file or directory"}},
+        {"a memory of a wrong shape", .config = "layer.yaml",
+         .sets = {"input.memory=memory_1d.npy"},
+         .message = {"--set: input.memory: the tensor has the shape [32]; it must be [N_kv, "
+                     "d_memory] or [B, N_kv, d_memory]"},
+         .on_ranks = 1},
+        {"a memory with a batch beside x without", .config = "layer.yaml",
+         .sets = {"input.memory=memory_batch.npy"},
+         .message = {"--set: input.memory: the tensor has the shape [1, 24, 32], and x [64, 32]; "
+                     "they share B"}},
+        {"a memory that does not fit the weights", .config = "layer.yaml",
+         .sets = {"input.memory=memory_narrow.npy"},
+         .message = {"W_K has 32 columns, but the width of the memory is 20; the layer and the"}},
+        {"a key length that is not the rows of the memory", .config = "layer.yaml",
+         .sets = {"input.memory=memory.npy", "sequence.kv_length=64"},
+         .message = {"--set: sequence.kv_length: is 64, but the number of key rows of the input is "
+                     "24; set 24 or leave it out"}},
+        {"NaN in the memory", .config = "layer.yaml", .sets = {"input.memory=x_nan.npy"},
+         .message = {"in/x_nan.npy: element [63, 5] is NaN; all elements must be finite in fp32"},
+         .on_ranks = 1},
+        {"NaN in the memory, checked", .command = {"check", "in/layer.yaml"},
+         .sets = {"input.memory=x_nan.npy"},
+         .message = {"in/x_nan.npy: element [63, 5] is NaN; all elements must be finite in fp32"}},
+        {"an output over the memory", .command = {"run", "in/layer.yaml", "--output-dir", "in"},
+         .sets = {"input.memory=memory.npy", "output.y=memory.npy"},
+         .message = {"output.y: would overwrite the file of input.memory; must be a file of its "}},
     };
 
     MAKE_ALL(requests);
@@ -674,6 +801,8 @@ int main(void) {
          a_wrong_config_is_refused_at_its_line_and_column},
         {"a contradiction is refused", a_contradiction_is_refused},
         {"inputs that do not fit are refused", inputs_that_do_not_fit_are_refused},
+        {"positions, norms and memories that do not fit are refused",
+         positions_norms_and_memories_that_do_not_fit_are_refused},
         {"a file that is no tensor is refused", a_file_that_is_no_tensor_is_refused},
         {"numbers that are not finite are refused", numbers_that_are_not_finite_are_refused},
         {"outputs are looked at before anything is loaded",

@@ -80,6 +80,9 @@ static const problem_case cases[] = {
     {"cross-attention to one row",
      {1, 70, 1, 3, 1, 8, 8, 24, 0, .mask = ATTN_MASK_NONE, .memory_dim = 24},
      1},
+    {"cross-attention, tiles of two heights", /* N has larger blocks */
+     {1, 1100, 40, 2, 2, 8, 8, 8, 0, .mask = ATTN_MASK_NONE, .memory_dim = 200},
+     0},
     {"cross-attention, causal, normed and turned",
      {1, 150, 250, 4, 4, 12, 12, 40, 0, .mask = ATTN_MASK_CAUSAL, .memory_dim = 20,
       .qk_norm_eps = 1e-6, .rope = {.dim = 12, .theta = 1e4}},
