@@ -35,6 +35,20 @@ static const char *bytes_text(double bytes, char *text) {
     return text;
 }
 
+/* Where keys come from, and what becomes of q and k before the scores: a line each, where
+ * it is asked for. */
+static void print_positions(const attn_problem *p) {
+    if (p->memory_dim > 0)
+        printf("             keys and values from a memory, d_memory %" PRId64 "\n", p->memory_dim);
+    if (p->qk_norm_eps > 0) printf("             QK-norm, eps %g\n", p->qk_norm_eps);
+    if (p->rope.dim == 0) return;
+    printf("             RoPE, theta %g, dim %d, %s", p->rope.theta, p->rope.dim,
+           attn_rope_pairing_name((int)p->rope.pairing));
+    if (p->rope.scaling != ATTN_ROPE_UNSCALED)
+        printf(", %s by %g", attn_rope_scaling_name((int)p->rope.scaling), p->rope.factor);
+    printf("\n");
+}
+
 static void print_problem(const attn_job *job, const attn_report *report) {
     const attn_problem *p = &job->inputs.problem;
     const attn_plan_info *info = &job->info;
@@ -47,6 +61,7 @@ static void print_problem(const attn_job *job, const attn_report *report) {
     if (p->model_dim > 0) printf(", d_model %" PRId64, p->model_dim);
     printf("\n             mask %s, %s\n", attn_mask_name((int)p->mask),
            attn_storage_name(job->config.compute.dtype));
+    print_positions(p);
     printf("  mesh       %d rank%s = %d head group%s x %d sequence shard%s, %s, %s\n", job->ranks,
            job->ranks == 1 ? "" : "s", info->mesh_heads, info->mesh_heads == 1 ? "" : "s",
            info->mesh_sequence, info->mesh_sequence == 1 ? "" : "s", info->circulate, info->layout);

@@ -132,8 +132,6 @@ static void a_tensor_that_changes_the_result_is_refused(void) {
     } rows[] = {
         {ATTN_AS_TORCH_MHA, "bias_k"},
         {ATTN_AS_TORCH_MHA, "bias_v"},
-        {ATTN_AS_LLAMA, "q_norm.weight"},
-        {ATTN_AS_LLAMA, "k_norm.weight"},
         {ATTN_AS_LLAMA, "q_layernorm.norms.0.weight"},
         {ATTN_AS_LLAMA, "k_layernorm.norms.0.weight"},
         {ATTN_AS_LLAMA, "query_layernorm.weight"},
@@ -160,6 +158,52 @@ static void a_tensor_that_changes_the_result_is_refused(void) {
         refuse_on(&(const refusal){rows[i].tensor, set, "--set: input.weights.file: ", message, 0},
                   0);
     }
+    attn_stored_layer_free(&good);
+}
+
+/* The config asks for norms or not, and the layer has them or not. */
+static void norms_have_to_be_asked_for(void) {
+    static const char *const norms[] = {"q_norm.weight", "k_norm.weight"};
+    static const refusal missing = {
+        "no norms", "attention={heads: 3, qk_norm: {}}", "bad.yaml:4:19: input.weights.file: ",
+        "/both.safetensors: has no tensor 'a.q_norm.weight'; it has ", 1};
+    static const refusal unknown = {
+        "norms of gpt2", "input.weights={file: plain.safetensors, scheme: gpt2}",
+        "--set: input.weights.file: ",
+        "/plain.safetensors: layers of scheme gpt2 have no norm of q and k; use another", 0};
+    attn_stored_tensors list = {0};
+    attn_stored_layer good;
+
+    attn_stored_layer_make(MODEL, INNER, INNER, 0, &good);
+    write_bad_config(&good);
+    for (size_t i = 0; i < 2; i++) {
+        char message[128];
+
+        write_changed("extra.safetensors", ATTN_AS_LLAMA, &good, norms[i], 0);
+        snprintf(message, sizeof message,
+                 "/extra.safetensors: tensor %s: such a layer norms q and k; add "
+                 "attention.qk_norm: {}",
+                 norms[i]);
+        refuse_on(&(const refusal){norms[i], "input.weights.file=extra.safetensors",
+                                   "--set: input.weights.file: ", message, 0},
+                  0);
+    }
+    attn_stored_append_layer(&list, ATTN_AS_LLAMA, "a.", &good);
+    attn_stored_write("both.safetensors", ATTN_DTYPE_F32, &list);
+    attn_stored_free(&list);
+    attn_cli_write_text("bad.yaml",
+                        "attention: {heads: 3}\n"
+                        "input:\n"
+                        "  x: x.npy\n"
+                        "  weights: {file: both.safetensors, scheme: llama, prefix: a.}\n"
+                        "output: {y: y.npy}\n");
+    refuse_all(&missing, 1);
+    write_changed("plain.safetensors", ATTN_AS_GPT2, &good, NULL, 0);
+    attn_cli_write_text("bad.yaml",
+                        "attention: {heads: 3, qk_norm: {}}\n"
+                        "input: {x: x.npy, weights: {file: both.safetensors}}\n"
+                        "output: {y: y.npy}\n");
+    refuse_all(&unknown, 1);
     attn_stored_layer_free(&good);
 }
 
@@ -235,12 +279,26 @@ static void write_indices(const attn_stored_layer *from) {
         {"no_bias", "s.safetensors", "s.safetensors", NULL},
         {"good", "s.safetensors", "s.safetensors", "s.safetensors"},
     };
-    static float zeros[4];
+    static float zeros[INNER / 3];
 
     mkdir(attn_cli_path("index"), 0777);
     write_changed("index/s.safetensors", ATTN_AS_LLAMA, from, NULL, 1); /* without o_proj.bias */
     attn_cli_write_tensors(attn_cli_path("index/t.safetensors"),
                            (const attn_cli_tensor[]){{"other", 4, 0, zeros}}, 1);
+    attn_cli_write_tensors(attn_cli_path("index/n.safetensors"),
+                           (const attn_cli_tensor[]){{"q_norm.weight", INNER / 3, 0, zeros},
+                                                     {"k_norm.weight", INNER / 3, 0, zeros}},
+                           2);
+    attn_cli_write_text("index/norms.index.json",
+                        "{\"weight_map\": {\"q_proj.weight\": \"s.safetensors\", "
+                        "\"k_proj.weight\": \"s.safetensors\", "
+                        "\"v_proj.weight\": \"s.safetensors\", "
+                        "\"o_proj.weight\": \"s.safetensors\", "
+                        "\"q_proj.bias\": \"s.safetensors\", "
+                        "\"k_proj.bias\": \"s.safetensors\", "
+                        "\"v_proj.bias\": \"s.safetensors\", "
+                        "\"q_norm.weight\": \"n.safetensors\", "
+                        "\"k_norm.weight\": \"n.safetensors\"}}");
     for (size_t i = 0; i < sizeof indices / sizeof *indices; i++) {
         char text[1024], path[64];
         size_t used = (size_t)snprintf(
@@ -329,6 +387,13 @@ static void an_output_may_not_overwrite_a_shard(void) {
     snprintf(set, sizeof set, "output.y=%s", attn_cli_path("index/s.safetensors"));
     refuse_on(&row, 0);
     refuse_on(&row, 3);
+    attn_cli_write_text(
+        "bad.yaml",
+        "attention: {heads: 3, qk_norm: {}}\n"
+        "input: {x: x.npy, weights: {file: index/norms.index.json, scheme: llama}}\n"
+        "output: {y: y.npy}\n");
+    snprintf(set, sizeof set, "output.y=%s", attn_cli_path("index/n.safetensors"));
+    refuse_on(&row, 0);
     attn_stored_layer_free(&good);
 }
 
@@ -338,6 +403,7 @@ int main(void) {
          a_tensor_that_is_not_there_is_refused_with_advice},
         {"a tensor that changes the result is refused",
          a_tensor_that_changes_the_result_is_refused},
+        {"norms have to be asked for", norms_have_to_be_asked_for},
         {"a wrong shape is refused", a_wrong_shape_is_refused},
         {"a wrong index is refused", a_wrong_index_is_refused},
         {"an output may not overwrite a shard", an_output_may_not_overwrite_a_shard},

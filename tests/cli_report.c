@@ -273,6 +273,22 @@ static void the_table_fits_a_terminal(void) {
                         "output: {report: report.json}\n"
                         "verify: {rows: 4}\n");
     json_decref(report_of(8, ATTN_ARGUMENTS("run", "wide.yaml"), "report.json", &out));
+    CU_ASSERT(strstr(out, "RoPE") == NULL && strstr(out, "norm") == NULL);
+    expect_narrow(out);
+    free(out);
+
+    attn_cli_write_text(
+        "turned.yaml",
+        "attention: {heads: 24, kv_heads: 12, mask: causal, qk_norm: {}, rope: {dim: "
+        "30, theta: 1.25e+6, pairing: interleaved, scaling: {kind: linear, factor: "
+        "2.5}}}\n"
+        "sequence: {length: 100, kv_length: 120, batch: 10}\n"
+        "input: {synthetic: {d_model: 768, d_memory: 100}}\n"
+        "output: {report: report.json}\n");
+    json_decref(report_of(2, ATTN_ARGUMENTS("run", "turned.yaml"), "report.json", &out));
+    CU_ASSERT(strstr(out, "keys and values from a memory, d_memory 100\n") != NULL);
+    CU_ASSERT(strstr(out, "QK-norm, eps 1e-06\n") != NULL);
+    CU_ASSERT(strstr(out, "RoPE, theta 1.25e+06, dim 30, interleaved, linear by 2.5\n") != NULL);
     expect_narrow(out);
     free(out);
 }

@@ -143,6 +143,39 @@ static void llama_takes_grouped_heads_and_any_biases(void) {
     attn_stored_layer_free(&wanted);
 }
 
+static void append_norms(attn_stored_tensors *list, const char *prefix, int32_t dim) {
+    for (int i = 0; i < 2; i++) {
+        float *norm =
+            attn_stored_append(list, prefix, i == 0 ? "q_norm.weight" : "k_norm.weight", dim, 0);
+
+        for (int32_t c = 0; c < dim; c++) norm[c] = (float)(1 + (c + i) % 7) / 4;
+    }
+}
+
+/* As Qwen3 has them, of the layer that the prefix selects. */
+static void llama_takes_norms_of_queries_and_keys(void) {
+    enum { DIM = INNER / 3 };
+    attn_stored_tensors list = {0};
+    attn_stored_layer wanted;
+
+    attn_stored_layer_make(MODEL, INNER, INNER, 0, &wanted);
+    write_config("normed.yaml", ROWS, MODEL, "heads: 3, mask: causal, qk_norm: {}, rope: {}");
+    attn_stored_append_layer(&list, ATTN_AS_LINEAR, "", &wanted);
+    append_norms(&list, "", DIM);
+    attn_stored_write("linear.safetensors", ATTN_DTYPE_F32, &list);
+    attn_stored_free(&list);
+    run(1, "normed.yaml", "reference", "input.weights.scheme=linear");
+    attn_stored_append_layer(&list, ATTN_AS_LLAMA, "model.layers.1.self_attn.", &wanted);
+    append_norms(&list, "model.layers.1.self_attn.", DIM);
+    attn_stored_append(&list, "model.layers.0.self_attn.", "q_norm.weight", 2 * DIM, 0);
+    attn_stored_write_shards("shards", ATTN_DTYPE_BF16, &list);
+    attn_stored_free(&list);
+    compare("normed.yaml",
+            "input.weights={file: shards/model.safetensors.index.json, scheme: llama, prefix: "
+            "model.layers.1.self_attn.}");
+    attn_stored_layer_free(&wanted);
+}
+
 /* Matrices of more than the piece of 1 MiB that is turned over at a time. */
 static void large_matrices_are_turned_over_in_pieces(void) {
     enum { WIDE = 328 };
@@ -190,6 +223,7 @@ int main(void) {
         {"a prefix selects a layer of a file or of shards",
          a_prefix_selects_a_layer_of_a_file_or_of_shards},
         {"llama takes grouped heads and any biases", llama_takes_grouped_heads_and_any_biases},
+        {"llama takes norms of queries and keys", llama_takes_norms_of_queries_and_keys},
         {"large matrices are turned over in pieces", large_matrices_are_turned_over_in_pieces},
         {"a report keeps the prefix", a_report_keeps_the_prefix},
     };

@@ -20,6 +20,13 @@ static const char qkv_config[] =
     "input: {synthetic: {seed: 9, tensors: qkv}}\n"
     "verify: {rows: 90, tolerance: 1.0e-5}\n";
 
+static const char cross_config[] =
+    "attention: {heads: 4, kv_heads: 2, rope: {pairing: interleaved, dim: 8, scaling: {kind: ntk, "
+    "factor: 3}}, qk_norm: {}}\n"
+    "sequence: {length: 90, kv_length: 170, batch: 2}\n"
+    "input: {synthetic: {seed: 9, d_model: 40, d_memory: 56}}\n"
+    "verify: {rows: 180, tolerance: 1.0e-5}\n";
+
 /* Loads and computes the config; NULL on all ranks when that fails. */
 static attn_job *compute(const char *text) {
     char folder[ATTN_SCRATCH_BYTES] = "", path[ATTN_SCRATCH_BYTES + 16] = "";
@@ -52,9 +59,9 @@ static int64_t own_elems(const attn_job *job) {
 }
 
 static void test_a_right_result_passes(void) {
-    static const char *const configs[] = {layer_config, qkv_config};
+    static const char *const configs[] = {layer_config, qkv_config, cross_config};
 
-    for (int i = 0; i < 2; i++) {
+    for (int i = 0; i < 3; i++) {
         attn_job *job = compute(configs[i]);
         attn_verification result;
         attn_error error;
@@ -92,6 +99,30 @@ static void test_one_wrong_element_on_any_rank_fails(void) {
     attn_job_destroy(job);
 }
 
+/* What the verification takes from the config decides, not what was computed. */
+static void test_a_result_of_other_positions_fails(void) {
+    attn_job *job = compute(cross_config);
+    attn_verification result;
+    attn_error error;
+
+    CU_ASSERT_PTR_NOT_NULL(job);
+    if (job != NULL) {
+        attn_problem *problem = &job->inputs.problem, before = *problem;
+
+        problem->rope.pairing = ATTN_ROPE_HALF;
+        CU_ASSERT_EQUAL(attn_verify(job, &result, &error), ATTN_ERR_VERIFY);
+        *problem = before;
+        problem->rope.factor = 2.9;
+        CU_ASSERT_EQUAL(attn_verify(job, &result, &error), ATTN_ERR_VERIFY);
+        *problem = before;
+        problem->qk_norm_eps = 0.01;
+        CU_ASSERT_EQUAL(attn_verify(job, &result, &error), ATTN_ERR_VERIFY);
+        *problem = before;
+        CU_ASSERT_EQUAL(attn_verify(job, &result, &error), ATTN_OK);
+    }
+    attn_job_destroy(job);
+}
+
 static void test_nan_and_wrong_lse_fail(void) {
     attn_job *job = compute(qkv_config);
     attn_verification result;
@@ -119,6 +150,7 @@ int main(int argc, char **argv) {
     static const attn_test tests[] = {
         {"a right result passes", test_a_right_result_passes},
         {"one wrong element on any rank fails", test_one_wrong_element_on_any_rank_fails},
+        {"a result of other positions fails", test_a_result_of_other_positions_fails},
         {"NaN and wrong lse fail", test_nan_and_wrong_lse_fail},
     };
     return attn_test_main_mpi(&argc, &argv, "mpi.verify", tests, ATTN_TEST_COUNT(tests));
