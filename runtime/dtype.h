@@ -4,12 +4,15 @@
 
 #include <stdint.h>
 
-/* X(name, bytes of an element, name in messages). Little-endian throughout. */
-#define ATTN_DTYPE_LIST(X)       \
-    X(ATTN_DTYPE_F32, 4, "fp32") \
-    X(ATTN_DTYPE_F64, 8, "fp64") \
-    X(ATTN_DTYPE_F16, 2, "fp16") \
-    X(ATTN_DTYPE_BF16, 2, "bf16")
+/* X(name, bytes of an element, name in messages). Little-endian throughout. Integers make
+ * lists (npy.h), not tensors: they are not converted. */
+#define ATTN_DTYPE_LIST(X)        \
+    X(ATTN_DTYPE_F32, 4, "fp32")  \
+    X(ATTN_DTYPE_F64, 8, "fp64")  \
+    X(ATTN_DTYPE_F16, 2, "fp16")  \
+    X(ATTN_DTYPE_BF16, 2, "bf16") \
+    X(ATTN_DTYPE_I64, 8, "int64") \
+    X(ATTN_DTYPE_I32, 4, "int32")
 
 typedef enum attn_dtype {
 #define ATTN_DTYPE_ENUM(name, bytes, text) name,

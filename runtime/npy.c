@@ -23,10 +23,26 @@ enum {
     DESCR_BYTES = 32,
 };
 
+/* The element types that a reader takes. */
+typedef struct npy_dtypes {
+    struct {
+        const char *descr;
+        attn_dtype dtype;
+    } rows[4];         /* ends with a NULL */
+    const char *words; /* for messages */
+} npy_dtypes;
+
+static const npy_dtypes floats = {
+    {{"<f4", ATTN_DTYPE_F32}, {"<f8", ATTN_DTYPE_F64}, {"<f2", ATTN_DTYPE_F16}},
+    "'<f4', '<f8' or '<f2'"};
+static const npy_dtypes integers = {{{"<i8", ATTN_DTYPE_I64}, {"<i4", ATTN_DTYPE_I32}},
+                                    "'<i8' or '<i4'"};
+
 /* A header while it is read. */
 typedef struct npy_parser {
     const char *path;
     const char *begin, *at, *end;
+    const npy_dtypes *accepted;
     attn_tensor *tensor;
     attn_error *error;
 } npy_parser;
@@ -75,15 +91,6 @@ static attn_status take_string(npy_parser *parser, char text[DESCR_BYTES]) {
     return ATTN_OK;
 }
 
-static const struct {
-    const char *descr;
-    attn_dtype dtype;
-} accepted_dtypes[] = {
-    {"<f4", ATTN_DTYPE_F32},
-    {"<f8", ATTN_DTYPE_F64},
-    {"<f2", ATTN_DTYPE_F16},
-};
-
 /* NumPy's letter for a kind of element, behind the byte order. */
 static const struct {
     char kind;
@@ -109,22 +116,20 @@ static attn_status refuse_dtype(const npy_parser *parser, const char *descr) {
     for (size_t i = 0; i < count && descr[0] != '\0'; i++)
         if (descr[1] == refused_dtypes[i].kind) words = refused_dtypes[i].words;
     if (descr[0] == '>' && descr[1] == 'f') words = "big-endian floats";
-    return attn_fail(parser->error, ATTN_ERR_INPUT,
-                     "%s: its elements are %s ('%s'); must be '<f4', '<f8' or '<f2'", parser->path,
-                     words, descr);
+    return attn_fail(parser->error, ATTN_ERR_INPUT, "%s: its elements are %s ('%s'); must be %s",
+                     parser->path, words, descr, parser->accepted->words);
 }
 
 static attn_status parse_descr(npy_parser *parser) {
-    size_t count = sizeof accepted_dtypes / sizeof *accepted_dtypes;
     char descr[DESCR_BYTES];
 
     if (take(parser, "["))
-        return attn_fail(parser->error, ATTN_ERR_INPUT,
-                         "%s: has a structured dtype; must be '<f4', '<f8' or '<f2'", parser->path);
+        return attn_fail(parser->error, ATTN_ERR_INPUT, "%s: has a structured dtype; must be %s",
+                         parser->path, parser->accepted->words);
     if (take_string(parser, descr) != ATTN_OK) return parser->error->status;
-    for (size_t i = 0; i < count; i++)
-        if (strcmp(descr, accepted_dtypes[i].descr) == 0) {
-            parser->tensor->dtype = accepted_dtypes[i].dtype;
+    for (int i = 0; parser->accepted->rows[i].descr != NULL; i++)
+        if (strcmp(descr, parser->accepted->rows[i].descr) == 0) {
+            parser->tensor->dtype = parser->accepted->rows[i].dtype;
             return ATTN_OK;
         }
     return refuse_dtype(parser, descr);
@@ -277,8 +282,9 @@ static attn_status find_header(int descriptor, const char *path, int64_t file_by
     return ATTN_OK;
 }
 
-attn_status attn_npy_describe(const char *path, attn_tensor *tensor, attn_error *error) {
-    npy_parser parser = {.path = path, .tensor = tensor, .error = error};
+static attn_status describe(const char *path, const npy_dtypes *accepted, attn_tensor *tensor,
+                            attn_error *error) {
+    npy_parser parser = {.path = path, .accepted = accepted, .tensor = tensor, .error = error};
     int64_t file_bytes, begin = 0;
     size_t bytes = 0;
     char *text = NULL;
@@ -303,6 +309,50 @@ attn_status attn_npy_describe(const char *path, attn_tensor *tensor, attn_error 
 cleanup:
     free(text);
     close(descriptor);
+    return error->status;
+}
+
+attn_status attn_npy_describe(const char *path, attn_tensor *tensor, attn_error *error) {
+    return describe(path, &floats, tensor, error);
+}
+
+/* The 32-bit integers at the front of `values` become the 64-bit ones that it is for. */
+static void widen(int64_t *values, int64_t count) {
+    for (int64_t i = count; i-- > 0;) {
+        int32_t narrow;
+
+        memcpy(&narrow, (const char *)values + i * (int64_t)sizeof narrow, sizeof narrow);
+        values[i] = narrow;
+    }
+}
+
+attn_status attn_npy_read_integers(const char *path, int64_t most, int64_t **values, int64_t *count,
+                                   attn_error *error) {
+    attn_tensor tensor;
+    int64_t file_bytes;
+    int descriptor;
+
+    *values = NULL;
+    if (describe(path, &integers, &tensor, error) != ATTN_OK) return error->status;
+    if (tensor.dims != 1 || tensor.shape[0] < 1 || tensor.shape[0] > most)
+        return attn_fail(error, ATTN_ERR_INPUT,
+                         "%s: has %d dimensions and %" PRId64
+                         " integers; must be a list, [n], of 1 to %" PRId64,
+                         path, tensor.dims, attn_tensor_elems(&tensor), most);
+    *count = tensor.shape[0];
+    if (attn_file_open(path, &descriptor, &file_bytes, error) != ATTN_OK) return error->status;
+    *values = attn_alloc((size_t)*count, sizeof **values);
+    if (*values == NULL)
+        attn_fail(error, ATTN_ERR_MEMORY, "%s: no memory for its integers", path);
+    else
+        attn_file_read_at(descriptor, path, tensor.offset_bytes,
+                          (size_t)(*count * attn_dtype_bytes(tensor.dtype)), *values, error);
+    close(descriptor);
+    if (error->status == ATTN_OK && tensor.dtype == ATTN_DTYPE_I32) widen(*values, *count);
+    if (error->status != ATTN_OK) {
+        free(*values);
+        *values = NULL;
+    }
     return error->status;
 }
 

@@ -95,6 +95,9 @@ static void encode(attn_dtype dtype, float value, unsigned char *elem) {
         case ATTN_DTYPE_BF16:
             half = (uint16_t)(bits >> 16);
             break;
+        case ATTN_DTYPE_I64:
+        case ATTN_DTYPE_I32:
+            abort(); /* no tensors */
     }
     memcpy(elem, &half, sizeof half);
 }
