@@ -11,7 +11,7 @@ int main(int argc, char **argv) {
                                   .kv_heads = 8,
                                   .key_dim = 64,
                                   .value_dim = 64,
-                                  .mask = ATTN_MASK_CAUSAL};
+                                  .mask = {.causal = ATTN_CAUSAL}};
     const attn_options options = {0}; /* mesh, circulation, kernel and threads: auto */
     attn_plan *plan;
     attn_error error;

@@ -70,6 +70,7 @@ typedef struct running {
     float max[QUERY_ROWS];
     float sum[QUERY_ROWS];
     attn_interval visible[QUERY_ROWS]; /* of the block */
+    attn_interval also[QUERY_ROWS];    /* a second one, when the call has any */
 } running;
 
 typedef struct key_tile {
@@ -81,9 +82,11 @@ typedef struct key_tile {
 
 /* Where a group sees a tile. */
 typedef struct tile_view {
-    attn_interval row[GROUP_ROWS]; /* keys of the tile */
+    attn_interval row[GROUP_ROWS]; /* keys of the tile, from the first seen to the last */
+    attn_interval gap[GROUP_ROWS]; /* keys between that are not seen; only if has_gaps */
     int64_t first, last;           /* keys of the panels that some row sees a key of */
     int masked;                    /* some row does not see all of these */
+    int has_gaps;
 } tile_view;
 
 static quad load(const float *from) {
@@ -224,6 +227,7 @@ static inline void start(attn_storage storage, const attn_block_args *args, cons
         state->max[row] = -INFINITY;
         state->sum[row] = 0;
         state->visible[row] = args->visible == NULL ? all : args->visible[source];
+        if (args->also_visible != NULL) state->also[row] = args->also_visible[source];
     }
     memset(space->out, 0,
            groups * (size_t)space->value_panels * GROUP_ROWS * VECTORS * sizeof *space->out);
@@ -270,6 +274,11 @@ static void hide_masked(const tile_view *view, float *score) {
         for (int64_t j = view->first; j < view->row[r].first; j++) score[j] = -INFINITY;
         for (int64_t j = view->row[r].last; j < view->last; j++) score[j] = -INFINITY;
     }
+}
+
+static void hide_gaps(const tile_view *view, float *score) {
+    for (int r = 0; r < GROUP_ROWS; r++, score += TILE_KEYS)
+        for (int64_t j = view->gap[r].first; j < view->gap[r].last; j++) score[j] = -INFINITY;
 }
 
 /* Maximum of `count` scores and `max`; count is a multiple of PANEL. */
@@ -344,34 +353,58 @@ static void add_visible_values(const workspace *space, const tile_view *view, co
         quad sum[GROUP_ROWS][VECTORS] = {{{0}}};
 
         for (int r = 0; r < GROUP_ROWS; r++)
-            for (int64_t j = view->row[r].first; j < view->row[r].last; j++)
+            for (int64_t j = view->row[r].first; j < view->row[r].last; j++) {
+                if (view->has_gaps && j >= view->gap[r].first && j < view->gap[r].last) continue;
                 for (int v = 0; v < VECTORS; v++)
                     sum[r][v] += splat(space->score[r * TILE_KEYS + j]) *
                                  load(values + j * PANEL + v * LANES);
+            }
         rescale_and_add(out, factor, sum);
     }
 }
 
-static tile_view view_of(const attn_interval *visible, const key_tile *tile) {
-    tile_view view = {.first = TILE_KEYS, .last = 0};
+/* The part of an interval of the block in the tile. */
+static attn_interval clip(attn_interval seen, const key_tile *tile) {
+    seen.first -= tile->first;
+    seen.last -= tile->first;
+    if (seen.first < 0) seen.first = 0;
+    if (seen.last > tile->count) seen.last = tile->count;
+    return seen.first < seen.last ? seen : (attn_interval){0, 0};
+}
 
+/* Adds a row's second interval to what it sees of the tile; its gap. */
+static attn_interval add_second(attn_interval also, attn_interval *seen) {
+    attn_interval gap = {0, 0};
+
+    if (also.last == 0) return gap;
+    if (seen->last > 0) gap = (attn_interval){seen->last, also.first};
+    *seen = (attn_interval){seen->last > 0 ? seen->first : also.first, also.last};
+    return gap;
+}
+
+static tile_view view_of(const attn_interval *visible, const attn_interval *also,
+                         const key_tile *tile) {
+    tile_view view;
+
+    view.first = TILE_KEYS;
+    view.last = view.masked = 0;
+    view.has_gaps = also != NULL;
     for (int r = 0; r < GROUP_ROWS; r++) {
-        int64_t first = visible[r].first - tile->first, last = visible[r].last - tile->first;
+        attn_interval seen = clip(visible[r], tile);
 
-        if (first < 0) first = 0;
-        if (last > tile->count) last = tile->count;
-        if (first >= last) {
-            first = last = 0;
-        } else {
-            if (first < view.first) view.first = first;
-            if (last > view.last) view.last = last;
+        if (view.has_gaps) view.gap[r] = add_second(clip(also[r], tile), &seen);
+        if (seen.last > 0) {
+            if (seen.first < view.first) view.first = seen.first;
+            if (seen.last > view.last) view.last = seen.last;
         }
-        view.row[r] = (attn_interval){first, last};
+        view.row[r] = seen;
     }
     view.first = view.first / PANEL * PANEL;
     view.last = (view.last + PANEL - 1) / PANEL * PANEL;
     for (int r = 0; r < GROUP_ROWS; r++)
-        if (view.row[r].first > view.first || view.row[r].last < view.last) view.masked = 1;
+        if (view.row[r].first > view.first || view.row[r].last < view.last ||
+            (view.has_gaps && view.gap[r].last > 0))
+            view.masked = 1;
     return view;
 }
 
@@ -386,6 +419,7 @@ static void attend_group(const attn_block_args *args, const workspace *space, co
     compute_scores(space->query + (ptrdiff_t)group * args->key_dim, tile->keys, args->key_dim,
                    view->first, view->last, space->score);
     if (view->masked) hide_masked(view, space->score);
+    if (view->has_gaps) hide_gaps(view, space->score);
     for (int r = 0; r < GROUP_ROWS; r++)
         factor[r] = softmax_row(space->score + r * TILE_KEYS + view->first, count, exponent_scale,
                                 &state->max[group + r], &state->sum[group + r]);
@@ -411,7 +445,8 @@ static inline void attend_tile(attn_storage storage, const attn_block_args *args
     int prepared = 0;
 
     for (int32_t group = 0; group < args->rows; group += GROUP_ROWS) {
-        const tile_view view = view_of(state->visible + group, tile);
+        const tile_view view = view_of(
+            state->visible + group, args->also_visible == NULL ? NULL : state->also + group, tile);
 
         if (view.first >= view.last) continue;
         if (!prepared) prepare_tile(storage, args, space, tile);

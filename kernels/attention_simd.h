@@ -87,9 +87,11 @@ _Static_assert(DEPTH == 1 || PANEL == 2 * LANES, "a panel of weights makes one v
 /* Where a group sees a tile: all keys of [first, last) are seen by some row, or
  * lie between such; those of [all_first, all_last) by every row. */
 typedef struct tile_view {
-    attn_interval row[GROUP_ROWS]; /* keys of the tile */
+    attn_interval row[GROUP_ROWS]; /* keys of the tile, from the first seen to the last */
+    attn_interval gap[GROUP_ROWS]; /* keys between that are not seen; only if has_gaps */
     int64_t first, last;
     int64_t all_first, all_last;
+    int has_gaps;
 } tile_view;
 
 typedef struct key_tile {
@@ -229,15 +231,17 @@ ALWAYS_INLINE void multiply_step(const int rows, const int vectors, const int ma
     }
 }
 
-/* sum = Σ_t left[t] ⊗ right[t] for the steps [first, last) of left; right starts
- * at step `first`. Chunks of left lie left_chunk elements apart. */
-ALWAYS_INLINE void multiply(const int rows, const int vectors, const int masked,
+/* sum, or with `more` the sum so far, += Σ_t left[t] ⊗ right[t] for the steps [first, last) of
+ * left; right starts at step `first`. Chunks of left lie left_chunk elements apart. */
+ALWAYS_INLINE void multiply(const int rows, const int vectors, const int masked, const int more,
                             vec sum[][MAX_VECTORS], const float *left, const ptrdiff_t left_chunk,
                             int64_t first, int64_t last, right_operand right) {
     const float *at = right.at;
 
-    UNROLL for (int r = 0; r < rows; r++) {
-        UNROLL for (int v = 0; v < vectors; v++) sum[r][v] = vec_splat(0);
+    if (!more) {
+        UNROLL for (int r = 0; r < rows; r++) {
+            UNROLL for (int v = 0; v < vectors; v++) sum[r][v] = vec_splat(0);
+        }
     }
     left += first / LANES * left_chunk;
     while (first < last) {
@@ -276,7 +280,7 @@ ALWAYS_INLINE void score_panels(const int rows, const int panels, const call *se
     float *scores = self->weights + panel * PANEL * rows;
     vec sum[GROUP_ROWS][MAX_VECTORS];
 
-    multiply(rows, vectors, 0, sum, group->query, (ptrdiff_t)rows * LANES, 0, words, right);
+    multiply(rows, vectors, 0, 0, sum, group->query, (ptrdiff_t)rows * LANES, 0, words, right);
     if (masked) {
         UNROLL for (int r = 0; r < rows; r++) {
             UNROLL for (int v = 0; v < vectors; v++) {
@@ -285,6 +289,17 @@ ALWAYS_INLINE void score_panels(const int rows, const int panels, const call *se
                 sum[r][v] =
                     vec_select(mask_lanes(view->row[r].first - lane, view->row[r].last - lane),
                                sum[r][v], vec_splat(-INFINITY));
+            }
+        }
+    }
+    if (masked && view->has_gaps) {
+        UNROLL for (int r = 0; r < rows; r++) {
+            UNROLL for (int v = 0; v < vectors; v++) {
+                const int64_t lane = key + v * LANES;
+
+                sum[r][v] =
+                    vec_select(mask_lanes(view->gap[r].first - lane, view->gap[r].last - lane),
+                               vec_splat(-INFINITY), sum[r][v]);
             }
         }
     }
@@ -379,6 +394,7 @@ typedef struct out_block {
     ptrdiff_t chunk;      /* elements from one vector of keys to the next */
     const float *factor;
     int64_t first, last; /* steps of the tile */
+    attn_interval also;  /* of a single row, in DEPTH 1: and these */
     int32_t row, column; /* of the call's out */
     lane_mask tail;      /* of the last vector of columns */
 } out_block;
@@ -386,15 +402,20 @@ typedef struct out_block {
 ALWAYS_INLINE void add_block(const int rows, const int vectors, const int masked, const call *self,
                              const key_tile *tile, const int started, const out_block *block) {
     const int32_t value_dim = self->args->value_dim;
-    const right_operand right = {.at = tile->values + block->first * value_dim + block->column,
-                                 .step = value_dim,
-                                 .apart = 2 * LANES,
-                                 .tail = block->tail};
+    right_operand right = {.at = tile->values + block->first * value_dim + block->column,
+                           .step = value_dim,
+                           .apart = 2 * LANES,
+                           .tail = block->tail};
     float *out = self->result.out + (ptrdiff_t)block->row * value_dim + block->column;
     vec sum[GROUP_ROWS][MAX_VECTORS];
 
-    multiply(rows, vectors, masked, sum, block->weights, block->chunk, block->first, block->last,
+    multiply(rows, vectors, masked, 0, sum, block->weights, block->chunk, block->first, block->last,
              right);
+    if (DEPTH == 1 && rows == 1 && block->also.first < block->also.last) {
+        right.at += (block->also.first - block->first) * value_dim;
+        multiply(rows, vectors, masked, 1, sum, block->weights, block->chunk, block->also.first,
+                 block->also.last, right);
+    }
     UNROLL for (int r = 0; r < rows; r++) {
         UNROLL for (int v = 0; v < vectors; v++) {
             float *to = out + (ptrdiff_t)r * value_dim + v * LANES;
@@ -458,6 +479,11 @@ static void add_visible_values(const call *self, const row_group *group, const k
     for (int r = 0; r < group->rows; r++) {
         block.first = view->row[r].first;
         block.last = view->row[r].last;
+        block.also = (attn_interval){0, 0};
+        if (view->has_gaps && view->gap[r].last > 0) {
+            block.last = view->gap[r].first;
+            block.also = (attn_interval){view->gap[r].last, view->row[r].last};
+        }
         add_values(1, self, tile, group->started, block);
         block.weights += LANES;
         block.factor++;
@@ -465,10 +491,15 @@ static void add_visible_values(const call *self, const row_group *group, const k
     }
 }
 #else
+static int sees(const tile_view *view, int r, int64_t key) {
+    if (key < view->row[r].first || key >= view->row[r].last) return 0;
+    return !view->has_gaps || key < view->gap[r].first || key >= view->gap[r].last;
+}
+
 /* The values of step `t`, without those of keys that the row does not see. */
-static vec visible_of_step(vec words, attn_interval row, int64_t t) {
-    if (2 * t < row.first) words = vec_second_of_pairs(words);
-    if (2 * t + 1 >= row.last) words = vec_first_of_pairs(words);
+static vec visible_of_step(vec words, const tile_view *view, int r, int64_t t) {
+    if (!sees(view, r, 2 * t)) words = vec_second_of_pairs(words);
+    if (!sees(view, r, 2 * t + 1)) words = vec_first_of_pairs(words);
     return words;
 }
 
@@ -491,7 +522,7 @@ static void add_visible_values(const call *self, const row_group *group, const k
                 const float *weight =
                     block.weights + t / LANES * block.chunk + r * LANES + t % LANES;
 
-                sum = vec_step(vec_splat(*weight), visible_of_step(words, row, t), sum);
+                sum = vec_step(vec_splat(*weight), visible_of_step(words, view, r, t), sum);
             }
             if (group->started)
                 sum = vec_fma(vec_load_masked(out + c, lanes), vec_splat(block.factor[r]), sum);
@@ -563,19 +594,35 @@ static const struct group_shape *largest_shape(int32_t rows) {
     return shape;
 }
 
+/* The part of an interval of the block in the tile. */
+static attn_interval clip(attn_interval seen, const key_tile *tile) {
+    seen.first = max_of(seen.first - tile->first, 0);
+    seen.last = min_of(seen.last - tile->first, tile->count);
+    return seen.first < seen.last ? seen : (attn_interval){0, 0};
+}
+
 static tile_view view_of(const attn_block_args *args, const row_group *group,
                          const key_tile *tile) {
-    tile_view view = {.first = tile->count, .last = 0, .all_first = 0, .all_last = tile->count};
+    const int32_t first = group->first;
+    tile_view view;
 
+    view.first = view.all_last = tile->count;
+    view.last = view.all_first = 0;
+    view.has_gaps = args->also_visible != NULL;
     for (int r = 0; r < group->rows; r++) {
         attn_interval seen = {0, tile->count};
 
-        if (args->visible != NULL) {
-            const attn_interval *row = &args->visible[group->first + r];
+        if (args->visible != NULL) seen = clip(args->visible[first + r], tile);
+        if (view.has_gaps) {
+            const attn_interval also = clip(args->also_visible[first + r], tile);
 
-            seen.first = max_of(row->first - tile->first, 0);
-            seen.last = min_of(row->last - tile->first, tile->count);
-            if (seen.first >= seen.last) seen = (attn_interval){0, 0};
+            view.gap[r] = (attn_interval){0, 0};
+            if (seen.last > 0 && also.last > 0) {
+                view.gap[r] = (attn_interval){seen.last, also.first};
+                view.all_last = min_of(view.all_last, seen.last);
+            }
+            if (also.last > 0)
+                seen = (attn_interval){seen.last > 0 ? seen.first : also.first, also.last};
         }
         if (seen.last > 0) {
             view.first = min_of(view.first, seen.first);

@@ -15,8 +15,10 @@ typedef struct worker {
     float *out;
     void *kernel_scratch;
     char *stacked_query;     /* [query_rows][d_k]: queries of a tile of several heads */
-    attn_interval *visible;  /* [query_rows]: of the kernel's rows, global keys */
-    attn_interval *in_block; /* [query_rows]: the same within a block */
+    attn_visible *visible;   /* [query_rows]: of the kernel's rows, global keys */
+    attn_visible reach;      /* the hulls of their first runs, and of their second ones */
+    attn_interval *in_block; /* [query_rows]: first runs within a block */
+    attn_interval *also;     /* [query_rows]: second ones of rows with two in the block */
     unsigned char *empty;    /* [scratch slots] of the current tile */
     float *partials;         /* [scratch slots] */
     const char *tile_query;  /* of the current tile, and the distance of its rows */
@@ -39,6 +41,10 @@ static int64_t kernel_scratch_elems(const attn_attend *attend) {
 
 static int64_t interval_elems(const attn_attend *attend) {
     return whole_lines(attend->kv.kernel->query_rows * (int64_t)sizeof(attn_interval));
+}
+
+static int64_t visible_elems(const attn_attend *attend) {
+    return whole_lines(attend->kv.kernel->query_rows * (int64_t)sizeof(attn_visible));
 }
 
 static int64_t stacked_query_elems(const attn_attend *attend) {
@@ -66,7 +72,8 @@ attn_status attn_attend_plan(attn_attend *attend, const attn_range *arrivals, in
         return attn_fail(error, ATTN_ERR_MEMORY, "cannot allocate the flags of kept partials");
     scratch_slots = attend->tree.slots - attend->tree.kept_slots;
     attend->scratch_elems = kernel_scratch_elems(attend) + stacked_query_elems(attend) +
-                            2 * interval_elems(attend) + whole_lines(scratch_slots) +
+                            visible_elems(attend) + 2 * interval_elems(attend) +
+                            whole_lines(scratch_slots) +
                             whole_lines(scratch_slots * partial_elems(attend) * 4);
     attn_buffers_reserve(buffers, attn_elems(attend->threads, attend->scratch_elems, 1),
                          sizeof(float), &attend->scratch);
@@ -81,9 +88,11 @@ static worker worker_of(const attn_attend *attend, int thread) {
     memory += kernel_scratch_elems(attend);
     self.stacked_query = (char *)memory;
     memory += stacked_query_elems(attend);
-    self.visible = (attn_interval *)(void *)memory;
-    memory += interval_elems(attend);
+    self.visible = (attn_visible *)(void *)memory;
+    memory += visible_elems(attend);
     self.in_block = (attn_interval *)(void *)memory;
+    memory += interval_elems(attend);
+    self.also = (attn_interval *)(void *)memory;
     memory += interval_elems(attend);
     self.empty = (unsigned char *)memory;
     memory += whole_lines(attend->tree.slots - attend->tree.kept_slots);
@@ -113,21 +122,63 @@ static unsigned char *slot_empty(const worker *self, const attn_tile *tile, int3
     return self->empty + (slot - kept_slots);
 }
 
-/* Intervals of the tile within keys [first, last): sets *any when a row sees one,
- * *all when every row sees all. */
-static void clip_intervals(const worker *self, const attn_tile *tile, int64_t first, int64_t last,
-                           int *any, int *all) {
-    *any = 0;
-    *all = 1;
-    for (int32_t row = 0; row < tile->kernel_rows; row++) {
-        attn_interval seen = self->visible[row];
+/* The part of an interval within keys [first, last), counted from `first`. */
+static attn_interval clip(attn_interval seen, int64_t first, int64_t last) {
+    seen.first = (seen.first > first ? seen.first : first) - first;
+    seen.last = (seen.last < last ? seen.last : last) - first;
+    return seen.first < seen.last ? seen : (attn_interval){0, 0};
+}
 
-        seen.first = (seen.first > first ? seen.first : first) - first;
-        seen.last = (seen.last < last ? seen.last : last) - first;
-        if (seen.last <= seen.first) seen = (attn_interval){0, 0};
-        if (seen.last > seen.first) *any = 1;
-        if (seen.first > 0 || seen.last < last - first) *all = 0;
+/* What the tile's rows see of a block. */
+typedef struct block_view {
+    int any; /* a row sees a key */
+    int all; /* every row sees all keys */
+    int two; /* a row has two runs in it */
+} block_view;
+
+/* Runs of the tile's rows within keys [first, last). */
+static block_view clip_rows(const worker *self, const attn_tile *tile, int64_t first,
+                            int64_t last) {
+    block_view view = {0, 1, 0};
+
+    for (int i = 0; i < 2; i++) view.any |= clip(self->reach.span[i], first, last).last > 0;
+    if (!view.any) return view;
+    view.any = 0;
+    for (int32_t row = 0; row < tile->kernel_rows; row++) {
+        attn_interval seen = clip(self->visible[row].span[0], first, last);
+        attn_interval also = clip(self->visible[row].span[1], first, last);
+
+        if (seen.last == 0) {
+            seen = also;
+            also = (attn_interval){0, 0};
+        }
+        if (seen.last > 0) view.any = 1;
+        if (also.last > 0) view.two = 1;
+        if (seen.first > 0 || seen.last < last - first) view.all = 0;
         self->in_block[row] = seen;
+        self->also[row] = also;
+    }
+    return view;
+}
+
+/* What the tile's rows see, and the hull of that. */
+static void find_keys(worker *self, const attn_tile *tile) {
+    const attn_attend *attend = self->attend;
+    const int64_t first_row = attend->queries.first + tile->first_row;
+
+    self->reach = (attn_visible){{{INT64_MAX, 0}, {INT64_MAX, 0}}};
+    for (int32_t row = 0; row < tile->kernel_rows; row++) {
+        self->visible[row] = row < tile->rows
+                                 ? attn_mask_visible(&attend->mask, tile->item, first_row + row)
+                                 : self->visible[row % tile->rows];
+        for (int i = 0; i < 2; i++) {
+            const attn_interval *seen = &self->visible[row].span[i];
+            attn_interval *reach = &self->reach.span[i];
+
+            if (seen->first >= seen->last) continue;
+            if (seen->first < reach->first) reach->first = seen->first;
+            if (seen->last > reach->last) reach->last = seen->last;
+        }
     }
 }
 
@@ -145,12 +196,12 @@ static void compute_block(const worker *self, const attn_tile *tile, const attn_
     int64_t first = op->block * attn_block_rows(kv->length);
     int64_t last = first + attn_block_rows(kv->length);
     attn_block_args args = {0};
-    int any, all;
+    block_view view;
 
     if (last > kv->length) last = kv->length;
-    clip_intervals(self, tile, first, last, &any, &all);
-    *slot_empty(self, tile, op->result) = !any;
-    if (!any) return;
+    view = clip_rows(self, tile, first, last);
+    *slot_empty(self, tile, op->result) = !view.any;
+    if (!view.any) return;
     args.query = self->tile_query;
     args.query_stride = self->tile_query_stride;
     args.rows = tile->kernel_rows;
@@ -159,7 +210,8 @@ static void compute_block(const worker *self, const attn_tile *tile, const attn_
     args.keys = attn_kv_shard_keys(kv, shard, tile->item, tile->stack->kv_head, op->block);
     args.values = attn_kv_shard_values(kv, shard, tile->item, tile->stack->kv_head, op->block);
     args.key_count = last - first;
-    args.visible = all ? NULL : self->in_block;
+    args.visible = view.all ? NULL : self->in_block;
+    args.also_visible = view.two ? self->also : NULL;
     args.scale = attend->scale;
     args.scratch = self->kernel_scratch;
     kv->kernel->attend(&args, slot_partial(self, tile, op->result));
@@ -251,9 +303,7 @@ static void run_tile(worker *self, const attn_tile *tile, int32_t step) {
     int64_t last = tree->step_first[step + 1];
 
     find_queries(self, tile);
-    for (int32_t row = 0; row < tile->kernel_rows; row++)
-        self->visible[row] = attn_mask_visible(
-            &self->attend->mask, self->attend->queries.first + tile->first_row + row % tile->rows);
+    find_keys(self, tile);
     for (int64_t op = first; op < last; op++) {
         if (tree->ops[op].block >= 0)
             compute_block(self, tile, &tree->ops[op]);

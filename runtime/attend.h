@@ -2,8 +2,8 @@
  * shards at hand.
  *
  * For each tile of queries (tiling.h), in parallel:
- *   1. run this step's part of the merge tree: a leaf is one kernel call on one
- *      key block (skipped when the tile sees none of it), a join is one merge;
+ *   1. ask the mask what each row sees, and run this step's part of the merge tree: a leaf is one
+ * kernel call on one key block (skipped when the tile sees none of it), a join is one merge;
  *   2. when the root is reached, normalise into the output rows.
  *
  * Partials that wait for a later step are kept per query row; all others live in

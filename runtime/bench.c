@@ -11,11 +11,11 @@
 
 enum { IN_ORDER = -1 };
 
-/* The command line of a point: the user's --set options, then one for each axis. */
+/* The command line of a point: the user's --set options, then one for each axis; before that of
+ * a mapping, which would refine what is there, one that takes this out. */
 typedef struct point_cmdline {
     attn_cmdline cmdline;
-    const char *sets[ATTN_SWEEP_AXES + 1];
-    char text[ATTN_SWEEP_AXES][2 * ATTN_SWEEP_TEXT + 1];
+    char text[ATTN_SWEEP_AXES][2][2 * ATTN_SWEEP_TEXT + 1];
 } point_cmdline;
 
 static int point_cmdline_create(const attn_cmdline *base, const attn_sweep *sweep, int64_t point,
@@ -23,16 +23,19 @@ static int point_cmdline_create(const attn_cmdline *base, const attn_sweep *swee
     int count = base->set_count;
 
     made->cmdline = *base;
-    made->cmdline.sets =
-        malloc(((size_t)base->set_count + ATTN_SWEEP_AXES) * sizeof *made->cmdline.sets);
+    made->cmdline.sets = malloc(((size_t)base->set_count + (size_t)2 * ATTN_SWEEP_AXES) *
+                                sizeof *made->cmdline.sets);
     if (made->cmdline.sets == NULL) return 0;
     memcpy(made->cmdline.sets, base->sets, (size_t)base->set_count * sizeof *base->sets);
     for (int32_t i = 0; i < sweep->axes; i++) {
         const attn_sweep_axis *axis = &sweep->axis[i];
+        const char *value = axis->values[attn_sweep_value(sweep, point, i)];
+        char *null = made->text[i][0], *text = made->text[i][1];
 
-        snprintf(made->text[i], sizeof made->text[i], "%s=%s", axis->key,
-                 axis->values[attn_sweep_value(sweep, point, i)]);
-        made->cmdline.sets[count++] = made->text[i];
+        snprintf(text, sizeof made->text[i][1], "%s=%s", axis->key, value);
+        snprintf(null, sizeof made->text[i][0], "%s=null", axis->key);
+        if (value[0] == '{') made->cmdline.sets[count++] = null;
+        made->cmdline.sets[count++] = text;
     }
     made->cmdline.set_count = count;
     return 1;

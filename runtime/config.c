@@ -6,6 +6,7 @@
 #include "config_check.h"
 #include "config_fail.h"
 #include "config_keys.h"
+#include "config_list.h"
 #include "config_suggest.h"
 #include "config_sweep_read.h"
 #include "config_value.h"
@@ -65,6 +66,9 @@ static void note(attn_config *config, int32_t row, attn_mark mark) {
 static attn_status apply_section(const attn_config_parse_state *state, const char *section,
                                  const attn_config_tree *tree, size_t index);
 
+static attn_status try_value(const void *context, attn_config *trial, int32_t row,
+                             const attn_config_tree *tree, size_t index);
+
 /* Applies the value of node `index` to a key or section. */
 static attn_status apply(const attn_config_parse_state *state, int32_t row,
                          const attn_config_tree *tree, size_t index) {
@@ -89,21 +93,38 @@ static attn_status apply(const attn_config_parse_state *state, int32_t row,
                                    ATTN_ERR_CONFIG, "has no value; must be %s, or left out",
                                    expected);
     }
+    if (key->type == ATTN_CONFIG_SECTION && node->kind != ATTN_CONFIG_MAPPING) {
+        attn_config_key_reset(config, row);
+        status = attn_config_value_set_word(config, key, key_of(row + 1), node, state->error);
+        if (status == ATTN_OK) note(config, row + 1, node->mark);
+        return status;
+    }
     if (key->type == ATTN_CONFIG_SECTION) {
-        if (node->kind != ATTN_CONFIG_MAPPING)
-            return attn_config_value_fail(config, key, node, state->error);
         note(config, row, node->key_mark);
         return apply_section(state, key->path, tree, index);
     }
     if (key->type == ATTN_CONFIG_SWEEP) {
-        status = attn_config_sweep_read(config, tree, index, state->error);
+        status = attn_config_sweep_read(config, tree, index, try_value, state, state->error);
         if (status == ATTN_OK) note(config, row, node->mark);
         return status;
     }
-    status = attn_config_value_set(
-        config, key, node, is_output ? state->output_folder : state->input_folder, state->error);
+    if (key->type == ATTN_CONFIG_INTEGERS)
+        status = attn_config_list_set(config, key, tree, index, state->input_folder, state->error);
+    else
+        status = attn_config_value_set(config, key, node,
+                                       is_output ? state->output_folder : state->input_folder,
+                                       state->error);
     if (status == ATTN_OK) note(config, row, node->mark);
     return status;
+}
+
+/* Applies a value to another config than the one that is parsed. */
+static attn_status try_value(const void *context, attn_config *trial, int32_t row,
+                             const attn_config_tree *tree, size_t index) {
+    attn_config_parse_state state = *(const attn_config_parse_state *)context;
+
+    state.config = trial;
+    return apply(&state, row, tree, index);
 }
 
 /* The node's earlier sibling with the same key, or NULL. */

@@ -29,6 +29,14 @@ typedef struct attn_mark {
     int32_t line, column;
 } attn_mark;
 
+/* A list of integers, or the file that has them. */
+enum { ATTN_CONFIG_MOST_INTEGERS = 1024 };
+typedef struct attn_integers {
+    int64_t count; /* 0: the key is absent, or the list is in the file */
+    int64_t values[ATTN_CONFIG_MOST_INTEGERS];
+    char file[ATTN_PATH_BYTES]; /* a .npy; "": none */
+} attn_integers;
+
 typedef struct attn_config {
     char file[ATTN_PATH_BYTES]; /* as given; names the file in messages */
 
@@ -37,7 +45,14 @@ typedef struct attn_config {
         int64_t kv_heads; /* default: heads */
         int64_t head_dim; /* d_k; ATTN_AUTO: d_model / heads, or the width of q */
         double scale;     /* 0: 1 / sqrt(head_dim) */
-        int32_t mask;     /* attn_mask_kind */
+        struct {
+            int32_t causal;            /* attn_causal */
+            attn_integers window;      /* left and right; -1: unbounded */
+            int64_t prefix;            /* 0: none */
+            attn_integers documents;   /* lengths */
+            int64_t first;             /* 0: none */
+            attn_integers key_lengths; /* of each batch item */
+        } mask;
 
         int32_t rope; /* 1 when attention.rope is there */
         double rope_theta;
@@ -105,7 +120,8 @@ typedef struct attn_config {
  *
  * A set is "a.b=value", and the value is YAML. Later ones win over earlier ones and
  * over the file. A mapping ("input.weights={file: w.safetensors}") sets the
- * keys that it names and keeps the section's others; null takes a key, or a
+ * keys that it names and keeps the section's others, while a word for a section
+ * ("attention.mask=causal") replaces all of it; null takes a key, or a
  * whole section, out again, as if the file had left it out. In the file null is an
  * error, and what a --set replaces has to be right too.
  *

@@ -193,9 +193,14 @@ static attn_status check_kv_length(attn_config *config, attn_error *error) {
 
 /* Whether a row names the file `path`. An input's #TENSOR is no part of it. */
 static int names_file(const attn_config *config, const attn_config_key *key, const char *path) {
+    const attn_integers *list;
     const char *other;
     size_t bytes;
 
+    if (key->type == ATTN_CONFIG_INTEGERS) {
+        list = attn_config_key_field_const(config, key);
+        return strcmp(list->file, path) == 0;
+    }
     if (key->type != ATTN_CONFIG_INPUT_PATH && key->type != ATTN_CONFIG_OUTPUT_PATH) return 0;
     other = attn_config_key_field_const(config, key);
     bytes = key->type == ATTN_CONFIG_INPUT_PATH ? strcspn(other, "#") : strlen(other);

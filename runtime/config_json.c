@@ -4,6 +4,26 @@
 #include "config_keys.h"
 #include "config_sweep_read.h"
 
+static json_t *list_json(const attn_integers *list) {
+    json_t *array;
+
+    if (list->file[0] != '\0') return json_string(list->file);
+    array = json_array();
+    for (int64_t i = 0; i < list->count; i++)
+        if (json_array_append_new(array, json_integer(list->values[i])) != 0) {
+            json_decref(array);
+            return NULL;
+        }
+    return array;
+}
+
+/* true and false are booleans, all other words strings. */
+static json_t *word_json(const char *word) {
+    if (strcmp(word, "true") == 0 || strcmp(word, "false") == 0)
+        return json_boolean(word[0] == 't');
+    return json_string(word);
+}
+
 /* The key's value, or NULL when there is none to write (*fails is set when
  * memory ran out instead). */
 static json_t *make_value(const attn_config *config, const attn_config_key *key, int *fails) {
@@ -19,7 +39,7 @@ static json_t *make_value(const attn_config *config, const attn_config_key *key,
             break;
         case ATTN_CONFIG_CHOICE:
             integer = *(const int32_t *)field;
-            value = json_string(integer == ATTN_AUTO ? "auto" : key->name((int)integer));
+            value = word_json(integer == ATTN_AUTO ? "auto" : key->name((int)integer));
             break;
         case ATTN_CONFIG_NUMBER:
             if (*(const double *)field == 0) return NULL;
@@ -30,6 +50,10 @@ static json_t *make_value(const attn_config *config, const attn_config_key *key,
         case ATTN_CONFIG_OUTPUT_PATH:
             if (*(const char *)field == '\0') return NULL;
             value = json_string(field);
+            break;
+        case ATTN_CONFIG_INTEGERS:
+            if (attn_config_key_is_default(config, key)) return NULL;
+            value = list_json(field);
             break;
         case ATTN_CONFIG_SWEEP:
             if (((const attn_sweep *)field)->axes == 0) return NULL;
@@ -82,6 +106,19 @@ static int put(json_t *root, const char *path, json_t *value) {
     return json_object_set_new(object, last, value);
 }
 
+/* The word that says all that the section of `row` has; NULL: none does. */
+static const char *word_of_section(const attn_config *config, int32_t row) {
+    int32_t count;
+    const attn_config_key *keys = attn_config_keys(&count);
+
+    if (keys[row].name == NULL) return NULL;
+    for (int32_t i = row + 2; i < count; i++)
+        if (attn_config_key_in(&keys[i], keys[row].path) &&
+            !attn_config_key_is_default(config, &keys[i]))
+            return NULL;
+    return keys[row].name(*(const int32_t *)attn_config_key_field_const(config, &keys[row + 1]));
+}
+
 json_t *attn_config_json(const attn_config *config) {
     int32_t count;
     const attn_config_key *keys = attn_config_keys(&count);
@@ -89,8 +126,17 @@ json_t *attn_config_json(const attn_config *config) {
     int fails = root == NULL;
 
     for (int32_t row = 0; row < count && !fails; row++) {
+        const char *word =
+            keys[row].type == ATTN_CONFIG_SECTION ? word_of_section(config, row) : NULL;
         json_t *value;
 
+        if (word != NULL) {
+            const char *section = keys[row].path;
+
+            fails = put(root, section, json_string(word)) != 0;
+            while (row + 1 < count && attn_config_key_in(&keys[row + 1], section)) row++;
+            continue;
+        }
         if (keys[row].type == ATTN_CONFIG_SECTION || !is_in_config(config, &keys[row])) continue;
         value = make_value(config, &keys[row], &fails);
         if (value != NULL) fails = put(root, keys[row].path, value) != 0;

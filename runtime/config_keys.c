@@ -28,6 +28,20 @@ static const char *scaling_name(int kind) {
     return kind < 0 ? NULL : attn_rope_scaling_name(kind + ATTN_ROPE_LINEAR);
 }
 
+static const char *causal_name(int causal) {
+    static const char *const names[] = {
+        [ATTN_NOT_CAUSAL] = "false", [ATTN_CAUSAL] = "true", [ATTN_CAUSAL_TOP_LEFT] = "top_left"};
+
+    return causal >= 0 && causal < (int)(sizeof names / sizeof *names) ? names[causal] : NULL;
+}
+
+/* Masks that are one word: index as in causal_name. */
+static const char *mask_word(int causal) {
+    static const char *const words[] = {[ATTN_NOT_CAUSAL] = "none", [ATTN_CAUSAL] = "causal"};
+
+    return causal >= 0 && causal < (int)(sizeof words / sizeof *words) ? words[causal] : NULL;
+}
+
 #define MOST_ROWS  ((int64_t)1 << 48) /* times any width, bytes still fit in int64_t */
 #define MOST_PARTS ((int64_t)1 << 20)
 #define MOST_WIDTH ((int64_t)1 << 20)
@@ -39,16 +53,20 @@ static const char *scaling_name(int kind) {
 #define NUMBER(m)        .type = ATTN_CONFIG_NUMBER, AT(m)
 #define CHOICE(m, names) .type = ATTN_CONFIG_CHOICE, AT(m), .name = (names)
 #define TEXT(m)          .type = ATTN_CONFIG_TEXT, AT(m)
-#define INPUT_PATH(m)    .type = ATTN_CONFIG_INPUT_PATH, AT(m)
-#define OUTPUT_PATH(m)   .type = ATTN_CONFIG_OUTPUT_PATH, AT(m)
-#define AT(m)            .offset = offsetof(attn_config, m)
+#define INTEGERS(m, a, z, few, many) \
+    .type = ATTN_CONFIG_INTEGERS, AT(m), .min = (a), .max = (z), .fewest = (few), .most = (many)
+#define INPUT_PATH(m)  .type = ATTN_CONFIG_INPUT_PATH, AT(m)
+#define OUTPUT_PATH(m) .type = ATTN_CONFIG_OUTPUT_PATH, AT(m)
+#define AT(m)          .offset = offsetof(attn_config, m)
 
 /* Its default. */
-#define REQUIRED    .required = 1, .fallback = ATTN_AUTO
-#define LATER       .fallback = ATTN_AUTO /* left out: worked out from other keys or files */
-#define OR_AUTO     .or_auto = 1, .fallback = ATTN_AUTO
-#define DEFAULT(v)  .fallback = (v)
-#define DEFAULTF(v) .number_fallback = (v)
+#define REQUIRED     .required = 1, .fallback = ATTN_AUTO
+#define LATER        .fallback = ATTN_AUTO /* left out: worked out from other keys or files */
+#define OR_AUTO      .or_auto = 1, .fallback = ATTN_AUTO
+#define OR_PATH      .or_path = 1
+#define WORDS(names) .name = (names)
+#define DEFAULT(v)   .fallback = (v)
+#define DEFAULTF(v)  .number_fallback = (v)
 
 static const attn_config_key keys[] = {
     {"attention", "what is computed", SECTION},
@@ -56,8 +74,19 @@ static const attn_config_key keys[] = {
     {"attention.kv_heads", "key/value heads", INTEGER(attention.kv_heads, 1, 65536), LATER},
     {"attention.head_dim", "width of a head", INTEGER(attention.head_dim, 1, 4096), LATER},
     {"attention.scale", "factor of the scores", NUMBER(attention.scale)},
-    {"attention.mask", "keys that a query sees", CHOICE(attention.mask, attn_mask_name),
-     DEFAULT(ATTN_MASK_NONE)},
+    {"attention.mask", "keys that a query sees", SECTION, WORDS(mask_word)},
+    {"attention.mask.causal", "whether keys behind the query are hidden",
+     CHOICE(attention.mask.causal, causal_name), DEFAULT(ATTN_NOT_CAUSAL)},
+    {"attention.mask.window", "keys to the left and right of the query",
+     INTEGERS(attention.mask.window, -1, MOST_ROWS, 2, 2)},
+    {"attention.mask.prefix", "keys at the start that all queries see",
+     INTEGER(attention.mask.prefix, 0, MOST_ROWS), DEFAULT(0)},
+    {"attention.mask.documents", "lengths of packed documents",
+     INTEGERS(attention.mask.documents, 1, MOST_ROWS, 1, ATTN_CONFIG_MOST_INTEGERS), OR_PATH},
+    {"attention.mask.first", "keys at the start that stay visible beside the window",
+     INTEGER(attention.mask.first, 0, MOST_ROWS), DEFAULT(0)},
+    {"attention.mask.key_lengths", "keys of each batch item that are no padding",
+     INTEGERS(attention.mask.key_lengths, 0, MOST_ROWS, 1, ATTN_CONFIG_MOST_INTEGERS), OR_PATH},
     {"attention.rope", "rotation of q and k by position", SECTION, AT(attention.rope)},
     {"attention.rope.theta", "base of the frequencies", NUMBER(attention.rope_theta),
      DEFAULTF(10000)},
@@ -192,6 +221,9 @@ static void reset_field(attn_config *config, const attn_config_key *key) {
         case ATTN_CONFIG_OUTPUT_PATH:
             memset(field, 0, ATTN_PATH_BYTES); /* equal configs have equal bytes */
             break;
+        case ATTN_CONFIG_INTEGERS:
+            memset(field, 0, sizeof(attn_integers));
+            break;
         case ATTN_CONFIG_SWEEP:
             memset(field, 0, sizeof(attn_sweep));
             break;
@@ -204,6 +236,32 @@ void attn_config_key_reset(attn_config *config, int32_t row) {
         reset_field(config, &keys[i]);
         config->marks[i] = (attn_mark){0, 0, 0};
     }
+}
+
+int attn_config_key_is_default(const attn_config *config, const attn_config_key *key) {
+    const void *field = attn_config_key_field_const(config, key);
+    const attn_integers *list = field;
+
+    switch (key->type) {
+        case ATTN_CONFIG_CHOICE:
+            return *(const int32_t *)field == (int32_t)key->fallback;
+        case ATTN_CONFIG_INTEGER:
+            return *(const int64_t *)field == key->fallback;
+        case ATTN_CONFIG_NUMBER:
+            return !(*(const double *)field < key->number_fallback) &&
+                   !(*(const double *)field > key->number_fallback);
+        case ATTN_CONFIG_TEXT:
+        case ATTN_CONFIG_INPUT_PATH:
+        case ATTN_CONFIG_OUTPUT_PATH:
+            return *(const char *)field == '\0';
+        case ATTN_CONFIG_INTEGERS:
+            return list->count == 0 && list->file[0] == '\0';
+        case ATTN_CONFIG_SWEEP:
+            return ((const attn_sweep *)field)->axes == 0;
+        case ATTN_CONFIG_SECTION:
+            break;
+    }
+    return 0;
 }
 
 /* Appends to a text that may be full. */
@@ -230,6 +288,23 @@ void attn_config_key_list(const char *section, char *text, size_t bytes) {
     }
 }
 
+static void expected_section(const attn_config_key *key, char *text, size_t bytes) {
+    char list[256];
+
+    for (int i = 0; key->name != NULL && key->name(i) != NULL; i++)
+        append(text, bytes, "%s%s", key->name(i), key->name(i + 1) == NULL ? " or " : ", ");
+    attn_config_key_list(key->path, list, sizeof list);
+    append(text, bytes, "a mapping of %s", list);
+}
+
+static void expected_integers(const attn_config_key *key, char *text, size_t bytes) {
+    append(text, bytes, "a list of ");
+    if (key->fewest < key->most) append(text, bytes, "%" PRId64 " to ", key->fewest);
+    append(text, bytes, "%" PRId64 " integers from %" PRId64 " to %" PRId64, key->most, key->min,
+           key->max);
+    if (key->or_path) append(text, bytes, ", or the path of a .npy with as many as it takes");
+}
+
 static void expected_choice(const attn_config_key *key, char *text, size_t bytes) {
     if (!key->or_auto && key->name(1) == NULL) {
         append(text, bytes, "%s", key->name(0));
@@ -241,13 +316,13 @@ static void expected_choice(const attn_config_key *key, char *text, size_t bytes
 }
 
 void attn_config_key_expected(const attn_config_key *key, char *text, size_t bytes) {
-    char list[256];
-
     text[0] = '\0';
     switch (key->type) {
         case ATTN_CONFIG_SECTION:
-            attn_config_key_list(key->path, list, sizeof list);
-            append(text, bytes, "a mapping of %s", list);
+            expected_section(key, text, bytes);
+            break;
+        case ATTN_CONFIG_INTEGERS:
+            expected_integers(key, text, bytes);
             break;
         case ATTN_CONFIG_INTEGER:
             append(text, bytes, "%san integer from %" PRId64 " to %" PRId64,

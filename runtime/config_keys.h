@@ -11,11 +11,14 @@
 #include "config.h"
 
 typedef enum attn_config_type {
-    ATTN_CONFIG_SECTION,     /* a mapping; field: int32_t, 1 when it is there */
+    ATTN_CONFIG_SECTION,     /* a mapping; field: int32_t, 1 when it is there. With a name(): or a
+                                word, which gives the section's first key, a choice, the value of
+                                the same index and all others their defaults */
     ATTN_CONFIG_INTEGER,     /* field: int64_t */
     ATTN_CONFIG_NUMBER,      /* above 0, within fp32's range; field: double */
     ATTN_CONFIG_CHOICE,      /* one of some words; field: int32_t */
     ATTN_CONFIG_TEXT,        /* field: char[ATTN_NAME_BYTES] */
+    ATTN_CONFIG_INTEGERS,    /* a list of integers; field: attn_integers */
     ATTN_CONFIG_INPUT_PATH,  /* field: char[ATTN_PATH_BYTES] */
     ATTN_CONFIG_OUTPUT_PATH, /* field: char[ATTN_PATH_BYTES] */
     ATTN_CONFIG_SWEEP,       /* a mapping of keys to lists; field: attn_sweep */
@@ -24,12 +27,14 @@ typedef enum attn_config_type {
 typedef struct attn_config_key {
     const char *path; /* "attention.heads" */
     const char *help; /* what it is, for messages */
+    size_t offset;    /* of the field in attn_config; 0: a section without one */
     attn_config_type type;
-    size_t offset;            /* of the field in attn_config; 0: a section without one */
     int32_t required;         /* has no default */
     int32_t or_auto;          /* takes the word auto, kept as ATTN_AUTO */
-    int64_t min, max;         /* of an integer */
-    const char *(*name)(int); /* of a choice: word of an index, NULL past the last */
+    int32_t or_path;          /* of a list: or the path of a .npy */
+    int64_t min, max;         /* of an integer, and of those of a list */
+    int64_t fewest, most;     /* integers of a list */
+    const char *(*name)(int); /* of a choice or section: word of an index, NULL past the last */
     int64_t fallback;         /* default of an integer or choice */
     double number_fallback;   /* default of a number; 0: worked out later */
 } attn_config_key;
@@ -54,6 +59,9 @@ const void *attn_config_key_field_const(const attn_config *config, const attn_co
 /* Sets the field to its default and forgets where it came from; for a section,
  * all keys in it too. */
 void attn_config_key_reset(attn_config *config, int32_t row);
+
+/* Whether a key that is no section has its default. */
+int attn_config_key_is_default(const attn_config *config, const attn_config_key *key);
 
 /* What a value of the key has to be: "an integer from 1 to 65536", "a mapping of
  * file, scheme". For messages: a text that does not fit is cut. */

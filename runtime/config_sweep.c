@@ -23,9 +23,20 @@ int32_t attn_sweep_value(const attn_sweep *sweep, int64_t point, int32_t axis) {
 /* Whether a sweep may change the key: one value, no file, and not the sweep itself. */
 static int is_swept(const attn_config_key *key) {
     return (key->type == ATTN_CONFIG_INTEGER || key->type == ATTN_CONFIG_NUMBER ||
-            key->type == ATTN_CONFIG_CHOICE) &&
+            key->type == ATTN_CONFIG_CHOICE || key->type == ATTN_CONFIG_INTEGERS ||
+            (key->type == ATTN_CONFIG_SECTION && key->name != NULL)) &&
            !attn_config_key_in(key, "bench");
 }
+
+/* What the steps below share; all borrowed. */
+typedef struct axis_reader {
+    attn_config *config;
+    const attn_config_tree *tree;
+    attn_config_try *try_value;
+    const void *context;
+    attn_error *error;
+    const attn_config_key *keys; /* the table */
+} axis_reader;
 
 static attn_status fail_at(const attn_config *config, attn_mark mark, const char *key,
                            const char *message, attn_error *error) {
@@ -33,28 +44,38 @@ static attn_status fail_at(const attn_config *config, attn_mark mark, const char
 }
 
 /* One value of an axis: tried on a copy of the config, and kept as text. */
-static attn_status read_value(const attn_config *config, const attn_config_key *key,
-                              const attn_config_node *node, attn_sweep_axis *axis,
-                              attn_error *error) {
+static attn_status read_value(const axis_reader *reader, int32_t row, size_t index,
+                              attn_sweep_axis *axis) {
+    const attn_config *config = reader->config;
+    const attn_config_node *node = &reader->tree->nodes[index];
+    attn_error *error = reader->error;
+    const char *key = axis->key;
     attn_config *trial = malloc(sizeof *trial);
     attn_status status;
 
     if (trial == NULL) return attn_fail(error, ATTN_ERR_MEMORY, "out of memory");
     *trial = *config;
-    status = node->refused != NULL ? fail_at(config, node->mark, key->path, node->refused, error)
-                                   : attn_config_value_set(trial, key, node, "", error);
+    attn_config_key_reset(trial, row);
+    if (attn_config_value_is_null(node)) {
+        free(trial);
+        return attn_config_value_fail(config, &reader->keys[row], node, error);
+    }
+    status = reader->try_value(reader->context, trial, row, reader->tree, index);
     free(trial);
     if (status != ATTN_OK) return status;
-    if (axis->count == ATTN_SWEEP_VALUES || node->text_bytes >= ATTN_SWEEP_TEXT)
-        return fail_at(config, node->mark, key->path,
-                       "has too many or too long values; an axis has at most 64 of 47 characters",
+    if (axis->count == ATTN_SWEEP_VALUES ||
+        !attn_config_yaml_text(reader->tree, index, axis->values[axis->count], ATTN_SWEEP_TEXT))
+        return fail_at(config, node->mark, key,
+                       "has too many or too long values; an axis has at most 64 of 95 characters",
                        error);
-    memcpy(axis->values[axis->count++], node->text, node->text_bytes + 1);
+    axis->count++;
     return ATTN_OK;
 }
 
-static attn_status read_axis(attn_config *config, const attn_config_tree *tree, size_t index,
-                             attn_error *error) {
+static attn_status read_axis(const axis_reader *reader, size_t index) {
+    attn_config *config = reader->config;
+    const attn_config_tree *tree = reader->tree;
+    attn_error *error = reader->error;
     const attn_config_node *node = &tree->nodes[index];
     attn_sweep *sweep = &config->bench.sweep;
     attn_sweep_axis *axis = &sweep->axis[sweep->axes];
@@ -79,14 +100,16 @@ static attn_status read_axis(attn_config *config, const attn_config_tree *tree, 
                        error);
     memcpy(axis->key, node->key, strlen(node->key) + 1);
     for (size_t i = index + 1; i < node->end; i = tree->nodes[i].end)
-        if (read_value(config, &keys[row], &tree->nodes[i], axis, error) != ATTN_OK)
-            return error->status;
+        if (read_value(reader, row, i, axis) != ATTN_OK) return error->status;
     sweep->axes++;
     return ATTN_OK;
 }
 
 attn_status attn_config_sweep_read(attn_config *config, const attn_config_tree *tree, size_t index,
+                                   attn_config_try *try_value, const void *context,
                                    attn_error *error) {
+    int32_t count;
+    const axis_reader reader = {config, tree, try_value, context, error, attn_config_keys(&count)};
     const attn_config_node *node = &tree->nodes[index];
 
     memset(&config->bench.sweep, 0, sizeof config->bench.sweep);
@@ -94,12 +117,44 @@ attn_status attn_config_sweep_read(attn_config *config, const attn_config_tree *
         return fail_at(config, node->mark, "bench.sweep",
                        "is not a mapping; must be KEY: [VALUE, ...] for each key", error);
     for (size_t i = index + 1; i < node->end; i = tree->nodes[i].end)
-        if (read_axis(config, tree, i, error) != ATTN_OK) return error->status;
+        if (read_axis(&reader, i) != ATTN_OK) return error->status;
     return ATTN_OK;
+}
+
+/* A node of flow text as JSON; NULL without memory. */
+static json_t *node_json(const attn_config_tree *tree, size_t index) {
+    const attn_config_node *node = &tree->nodes[index];
+    json_t *json;
+
+    if (node->kind == ATTN_CONFIG_SCALAR) return attn_config_value_json(node);
+    json = node->kind == ATTN_CONFIG_MAPPING ? json_object() : json_array();
+    for (size_t i = index + 1; i < node->end; i = tree->nodes[i].end) {
+        json_t *entry = node_json(tree, i);
+
+        if (node->kind == ATTN_CONFIG_MAPPING)
+            json_object_set_new(json, tree->nodes[i].key, entry);
+        else
+            json_array_append_new(json, entry);
+    }
+    return json;
+}
+
+/* The same for a text that has been read before. */
+static json_t *flow_json(const char *text) {
+    const attn_config_source source = {.file = "bench.sweep"};
+    attn_config_tree tree;
+    attn_error error;
+    json_t *json;
+
+    if (attn_config_yaml_read(text, strlen(text), &source, &tree, &error) != ATTN_OK) return NULL;
+    json = node_json(&tree, 0);
+    attn_config_yaml_free(&tree);
+    return json;
 }
 
 /* A value with the type that its key has, so that it is read back as it was. */
 static json_t *value_json(const attn_config_key *key, const char *text) {
+    if (text[0] == '{' || text[0] == '[') return flow_json(text);
     if (strcmp(text, "auto") != 0 && key->type == ATTN_CONFIG_INTEGER)
         return json_integer(strtoll(text, NULL, 10));
     if (strcmp(text, "auto") != 0 && key->type == ATTN_CONFIG_NUMBER)

@@ -1,16 +1,17 @@
 /* config_sweep.h: bench.sweep: keys and the values that they take in turn.
  *
- *     sweep: {attention.mask: [none, causal], sequence.length: [1024, 4096]}
+ *     sweep: {attention.mask: [none, causal, {window: [64, 0]}], sequence.length: [1024, 4096]}
  *
- * Any key of the config with a scalar value, except files. Values are kept as text, because a
- * point of the sweep is the config with one --set for each axis. Not collective.
+ * Any key of the config with a value of its own, except files; a section that may be one word
+ * counts as such. Values are kept as text, because a point of the sweep is the config with a --set
+ * for each axis; a mapping replaces the whole section. Not collective.
  */
 #ifndef ATTN_RUNTIME_CONFIG_SWEEP_H
 #define ATTN_RUNTIME_CONFIG_SWEEP_H
 
 #include <stdint.h>
 
-enum { ATTN_SWEEP_AXES = 8, ATTN_SWEEP_VALUES = 64, ATTN_SWEEP_TEXT = 48 };
+enum { ATTN_SWEEP_AXES = 8, ATTN_SWEEP_VALUES = 64, ATTN_SWEEP_TEXT = 96 };
 
 typedef struct attn_sweep_axis {
     char key[ATTN_SWEEP_TEXT]; /* "sequence.length" */

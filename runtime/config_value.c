@@ -101,12 +101,20 @@ int attn_config_value_is_null(const attn_config_node *node) {
     return node->kind == ATTN_CONFIG_SCALAR && node->text != NULL && value_type(node) == VALUE_NULL;
 }
 
+json_t *attn_config_value_json(const attn_config_node *node) {
+    if (value_type(node) == VALUE_INTEGER) return json_integer(strtoll(node->text, NULL, 10));
+    if (value_type(node) == VALUE_BOOLEAN)
+        return json_boolean(node->text[0] == 't' || node->text[0] == 'T');
+    return json_string(node->text);
+}
+
 /* What to add to "must be …" when the value looks right but is not. */
 static const char *hint(const attn_config_key *key, const attn_config_node *node) {
     attn_config_node unquoted = *node;
 
     switch (key->type) {
         case ATTN_CONFIG_INTEGER:
+        case ATTN_CONFIG_INTEGERS:
         case ATTN_CONFIG_NUMBER:
             unquoted.plain = 1;
             if (value_type(node) == VALUE_OTHER_BASE) return ", decimal, without leading zeros";
@@ -148,18 +156,21 @@ static attn_status fail_range(const attn_config *config, const attn_config_key *
                                attn_config_show(node->text, node->text_bytes).text, expected);
 }
 
-static attn_status set_integer(attn_config *config, const attn_config_key *key,
-                               const attn_config_node *node, attn_error *error) {
-    const char *digit = skip_sign(node->text);
+attn_status attn_config_value_integer(const attn_config *config, const attn_config_key *key,
+                                      const attn_config_node *node, int64_t *integer,
+                                      attn_error *error) {
+    const char *digit;
     int64_t value = 0;
 
+    if (node->kind != ATTN_CONFIG_SCALAR) return attn_config_value_fail(config, key, node, error);
+    digit = skip_sign(node->text);
     if (value_type(node) != VALUE_INTEGER) return attn_config_value_fail(config, key, node, error);
     /* No key goes beyond 2^53: stop above that, long before int64_t is full. */
     for (; *digit != '\0' && value <= (int64_t)1 << 54; digit++)
         value = 10 * value + (*digit - '0');
     if (node->text[0] == '-') value = -value;
     if (value < key->min || value > key->max) return fail_range(config, key, node, error);
-    *(int64_t *)attn_config_key_field(config, key) = value;
+    *integer = value;
     return ATTN_OK;
 }
 
@@ -178,15 +189,16 @@ static attn_status set_number(attn_config *config, const attn_config_key *key,
     return ATTN_OK;
 }
 
-static attn_status set_choice(attn_config *config, const attn_config_key *key,
-                              const attn_config_node *node, attn_error *error) {
+/* The index of the node's word among those of `key`. */
+static attn_status read_word(const attn_config *config, const attn_config_key *key,
+                             const attn_config_node *node, int32_t *index, attn_error *error) {
     const attn_config_shown word = attn_config_show(node->text, node->text_bytes);
     const char *nearest;
     char expected[EXPECTED_BYTES];
 
     for (int i = 0; key->name(i) != NULL; i++) {
         if (strcmp(key->name(i), word.text) != 0) continue;
-        *(int32_t *)attn_config_key_field(config, key) = i;
+        *index = i;
         return ATTN_OK;
     }
     nearest = attn_config_suggest_choice(key, word.text);
@@ -246,13 +258,13 @@ static attn_status set_text(attn_config *config, const attn_config_key *key,
     return ATTN_OK;
 }
 
-static attn_status set_path(attn_config *config, const attn_config_key *key,
-                            const attn_config_node *node, const char *folder, attn_error *error) {
+attn_status attn_config_value_path(const attn_config *config, const attn_config_key *key,
+                                   const attn_config_node *node, const char *folder, char *path,
+                                   attn_error *error) {
     const int is_absolute = node->text[0] == '/';
     const size_t folder_bytes = is_absolute ? 0 : strlen(folder);
     const int needs_slash = folder_bytes > 0 && folder[folder_bytes - 1] != '/';
     const size_t bytes = folder_bytes + (size_t)needs_slash + node->text_bytes;
-    char *path = attn_config_key_field(config, key);
 
     if (value_type(node) != VALUE_STRING) return attn_config_value_fail(config, key, node, error);
     if (node->text_bytes == 0)
@@ -273,6 +285,15 @@ static attn_status set_path(attn_config *config, const attn_config_key *key,
     return ATTN_OK;
 }
 
+attn_status attn_config_value_set_word(attn_config *config, const attn_config_key *section,
+                                       const attn_config_key *first, const attn_config_node *node,
+                                       attn_error *error) {
+    if (node->kind != ATTN_CONFIG_SCALAR || section->name == NULL ||
+        value_type(node) != VALUE_STRING)
+        return attn_config_value_fail(config, section, node, error);
+    return read_word(config, section, node, attn_config_key_field(config, first), error);
+}
+
 attn_status attn_config_value_set(attn_config *config, const attn_config_key *key,
                                   const attn_config_node *node, const char *folder,
                                   attn_error *error) {
@@ -286,14 +307,16 @@ attn_status attn_config_value_set(attn_config *config, const attn_config_key *ke
     }
     switch (key->type) {
         case ATTN_CONFIG_INTEGER:
-            return set_integer(config, key, node, error);
+            return attn_config_value_integer(config, key, node, attn_config_key_field(config, key),
+                                             error);
         case ATTN_CONFIG_NUMBER:
             return set_number(config, key, node, error);
         case ATTN_CONFIG_CHOICE:
-            return set_choice(config, key, node, error);
+            return read_word(config, key, node, attn_config_key_field(config, key), error);
         case ATTN_CONFIG_TEXT:
             return set_text(config, key, node, error);
         default:
-            return set_path(config, key, node, folder, error);
+            return attn_config_value_path(config, key, node, folder,
+                                          attn_config_key_field(config, key), error);
     }
 }

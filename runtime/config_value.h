@@ -8,14 +8,32 @@
 #include "config_keys.h"
 #include "config_yaml.h"
 
+/* A scalar as JSON: an integer, true and false as such, all else as a string; NULL without
+ * memory. New reference. */
+json_t *attn_config_value_json(const attn_config_node *node);
+
 /* Whether the node is null: nothing at all, ~ or null. */
 int attn_config_value_is_null(const attn_config_node *node);
 
-/* Sets the field of `key`, which is not a section; a relative path starts at
+/* Sets the field of `key`, which has a scalar; a relative path starts at
  * `folder`. ATTN_ERR_CONFIG at the node: wrong type, range or word. */
 attn_status attn_config_value_set(attn_config *config, const attn_config_key *key,
                                   const attn_config_node *node, const char *folder,
                                   attn_error *error);
+
+/* The parts of it, for a list and its elements: *value within the key's range, and a path as the
+ * file of a key; `path` has ATTN_PATH_BYTES. Statuses as above. */
+attn_status attn_config_value_integer(const attn_config *config, const attn_config_key *key,
+                                      const attn_config_node *node, int64_t *value,
+                                      attn_error *error);
+attn_status attn_config_value_path(const attn_config *config, const attn_config_key *key,
+                                   const attn_config_node *node, const char *folder, char *path,
+                                   attn_error *error);
+
+/* Sets a section that may be a word, whose keys have their defaults, from a scalar. */
+attn_status attn_config_value_set_word(attn_config *config, const attn_config_key *section,
+                                       const attn_config_key *first, const attn_config_node *node,
+                                       attn_error *error);
 
 /* Fails because the node is of the wrong type for `key`: "is a sequence; must
  * be …". */

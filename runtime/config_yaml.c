@@ -252,6 +252,41 @@ attn_status attn_config_yaml_read(const char *text, size_t bytes, const attn_con
     return status;
 }
 
+/* Appends to the text; false when it does not fit. */
+static int append(char *text, size_t bytes, const char *more) {
+    const size_t used = strlen(text), length = strlen(more);
+
+    if (length >= bytes - used) return 0;
+    memcpy(text + used, more, length + 1);
+    return 1;
+}
+
+static int append_node(const attn_config_tree *tree, size_t index, char *text, size_t bytes) {
+    static const char *const open[] = {[ATTN_CONFIG_MAPPING] = "{", [ATTN_CONFIG_SEQUENCE] = "["};
+    static const char *const close[] = {[ATTN_CONFIG_MAPPING] = "}", [ATTN_CONFIG_SEQUENCE] = "]"};
+    const attn_config_node *node = &tree->nodes[index];
+
+    if (node->kind == ATTN_CONFIG_SCALAR)
+        return strpbrk(node->text, ",:[]{}#&*!|>'\"%@`?\n") == NULL &&
+               append(text, bytes, node->text);
+    if (!append(text, bytes, open[node->kind])) return 0;
+    for (size_t i = index + 1; i < node->end; i = tree->nodes[i].end) {
+        if (i > index + 1 && !append(text, bytes, ", ")) return 0;
+        if (node->kind == ATTN_CONFIG_MAPPING &&
+            (!append(text, bytes, tree->nodes[i].key) || !append(text, bytes, ": ")))
+            return 0;
+        if (!append_node(tree, i, text, bytes)) return 0;
+    }
+    return append(text, bytes, close[node->kind]);
+}
+
+int attn_config_yaml_text(const attn_config_tree *tree, size_t index, char *text, size_t bytes) {
+    text[0] = '\0';
+    if (tree->nodes[index].kind == ATTN_CONFIG_SCALAR)
+        return append(text, bytes, tree->nodes[index].text);
+    return append_node(tree, index, text, bytes);
+}
+
 void attn_config_yaml_free(attn_config_tree *tree) {
     for (size_t i = 0; i < tree->count; i++) {
         free(tree->nodes[i].key);

@@ -49,6 +49,10 @@ typedef struct attn_config_source {
 attn_status attn_config_yaml_read(const char *text, size_t bytes, const attn_config_source *source,
                                   attn_config_tree *tree, attn_error *error);
 
+/* Writes a node as flow text, "{causal: true, window: [64, 0]}"; a scalar at the top as it is,
+ * without quotes. False when it does not fit, or has a word that would need quotes inside. */
+int attn_config_yaml_text(const attn_config_tree *tree, size_t index, char *text, size_t bytes);
+
 void attn_config_yaml_free(attn_config_tree *tree);
 
 #endif

@@ -129,7 +129,7 @@ void attn_plan_get_info(const attn_plan *plan, attn_plan_info *info) {
         .shard_keys = {keys.first, attn_range_count(keys)},
         .bytes = plan->buffers.bytes,
         .flops = 2.0 * ((double)problem->key_dim + (double)problem->value_dim) *
-                 (double)attn_mask_pairs(&mask, 0, problem->length) * (double)problem->heads *
-                 (double)problem->batch,
+                 (double)attn_mask_pairs(&mask, ATTN_MASK_EVERY_ITEM, 0, problem->length) *
+                 (double)problem->heads,
     };
 }

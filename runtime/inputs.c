@@ -3,11 +3,14 @@
 #include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "agree.h"
 #include "config_keys.h"
 #include "config_rope.h"
+#include "mask_config.h"
+#include "mask_spec.h"
 
 /* "[4, 1024, 64]" */
 static const char *shape_text(const attn_tensor *tensor, char *text, size_t bytes) {
@@ -310,7 +313,6 @@ static attn_status describe(const attn_config *config, attn_inputs *inputs, attn
     problem->heads = config->attention.heads;
     problem->kv_heads = config->attention.kv_heads;
     problem->scale = (float)config->attention.scale;
-    problem->mask = (attn_mask_kind)config->attention.mask;
     if (config->attention.scale > 0 && (problem->scale <= 0 || !isfinite(problem->scale)))
         return attn_config_fail(config, "attention.scale", error, ATTN_ERR_CONFIG,
                                 "is %g, which fp32 cannot hold; the usual one is 1/sqrt(head_dim)",
@@ -326,12 +328,15 @@ static attn_status describe(const attn_config *config, attn_inputs *inputs, attn
     if (config->attention.qk_norm) problem->qk_norm_eps = config->attention.qk_norm_eps;
     if (attn_config_rope_of(config, problem->key_dim, &problem->rope, error) != ATTN_OK)
         return error->status;
-    return check_stated(config, "sequence.batch", config->sequence.batch, problem->batch,
-                        "the batch of the input", error);
+    if (check_stated(config, "sequence.batch", config->sequence.batch, problem->batch,
+                     "the batch of the input", error) != ATTN_OK)
+        return error->status;
+    return attn_mask_config_read(config, problem, &inputs->mask_arrays, error);
 }
 
 attn_status attn_inputs_describe(MPI_Comm comm, const attn_config *config, attn_inputs *inputs,
                                  attn_error *error) {
+    int64_t *arrays;
     int rank;
 
     ATTN_MPI(MPI_Comm_rank(comm, &rank));
@@ -339,8 +344,16 @@ attn_status attn_inputs_describe(MPI_Comm comm, const attn_config *config, attn_
     attn_ok(error);
     if (rank == 0) describe(config, inputs, error);
     if (attn_agree(comm, "inputs", error) != ATTN_OK) return error->status;
+    arrays = inputs->mask_arrays;
     ATTN_MPI(MPI_Bcast(inputs, (int)sizeof *inputs, MPI_BYTE, 0, comm));
-    return attn_ok(error);
+    inputs->mask_arrays = arrays;
+    return attn_mask_spec_broadcast(comm, &inputs->problem.mask, inputs->problem.batch,
+                                    &inputs->mask_arrays, error);
+}
+
+void attn_inputs_free(attn_inputs *inputs) {
+    free(inputs->mask_arrays);
+    inputs->mask_arrays = NULL;
 }
 
 int32_t attn_inputs_output_shape(const attn_inputs *inputs, int64_t *shape) {

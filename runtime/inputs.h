@@ -12,7 +12,7 @@
 
 typedef enum attn_input_form { ATTN_INPUT_LAYER, ATTN_INPUT_QKV } attn_input_form;
 
-/* Plain data, broadcast as bytes. */
+/* Plain data, broadcast as bytes; the mask's arrays follow. */
 typedef struct attn_inputs {
     attn_input_form form;
     int32_t synthetic;
@@ -20,12 +20,17 @@ typedef struct attn_inputs {
     attn_tensor x, memory, q, k, v;
     attn_weight_files weights;
     attn_problem problem;
+    int64_t *mask_arrays; /* owned: those of problem.mask; NULL: none */
 } attn_inputs;
 
-/* Rank 0 reads the headers; shapes are held against the config, and the problem is
- * filled in. Collective; the status is agreed on at the boundary "inputs". */
+/* Rank 0 reads the headers, and the mask's arrays; shapes are held against the config, and the
+ * problem is filled in. Collective; the status is agreed on at the boundaries "inputs" and
+ * "mask". */
 attn_status attn_inputs_describe(MPI_Comm comm, const attn_config *config, attn_inputs *inputs,
                                  attn_error *error);
+
+/* Not collective; a zeroed one is legal. */
+void attn_inputs_free(attn_inputs *inputs);
 
 /* Shape of y (or out), and of lse, as the files get them; returns their dims. */
 int32_t attn_inputs_output_shape(const attn_inputs *inputs, int64_t *shape);

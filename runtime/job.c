@@ -367,5 +367,6 @@ void attn_job_destroy(attn_job *job) {
     free(job->x);
     attn_weights_free(&job->weights);
     attn_plan_destroy(job->plan);
+    attn_inputs_free(&job->inputs);
     free(job);
 }

@@ -2,16 +2,17 @@
 
 #include <inttypes.h>
 
+#include "mask_spec.h"
 #include "partition.h"
 
 /* The attention work of the most loaded rank: heads × unmasked pairs. */
 static double worst_load(const attn_problem *problem, int64_t members, int64_t shards) {
-    attn_mask mask = {problem->mask, problem->length, problem->kv_length};
+    attn_mask mask = attn_mask_spec_mask(problem);
     int64_t most_pairs = 0;
 
     for (int64_t shard = 0; shard < shards; shard++) {
         attn_range rows = attn_shard_rows(problem->length, shards, shard);
-        int64_t pairs = attn_mask_pairs(&mask, rows.first, rows.last);
+        int64_t pairs = attn_mask_pairs(&mask, ATTN_MASK_EVERY_ITEM, rows.first, rows.last);
         if (pairs > most_pairs) most_pairs = pairs;
     }
     return (double)most_pairs *

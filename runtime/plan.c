@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "agree.h"
+#include "mask_spec.h"
 #include "partition.h"
 #include "plan_state.h"
 #include "topology.h"
@@ -22,6 +23,14 @@ static attn_status check_prepare(const attn_problem *problem, attn_error *error)
         return attn_fail(error, ATTN_ERR_CONFIG,
                          "the eps of a norm must be positive and finite, or 0 for no norm");
     return attn_ok(error);
+}
+
+static attn_status check_mask(const attn_problem *problem, attn_error *error) {
+    const char *part;
+    attn_error reason;
+
+    if (attn_mask_spec_check(problem, &part, &reason) == ATTN_OK) return attn_ok(error);
+    return attn_fail(error, reason.status, "mask.%s: %s", part, reason.message);
 }
 
 static attn_status check_problem(const attn_problem *problem, attn_error *error) {
@@ -61,7 +70,7 @@ static attn_status check_problem(const attn_problem *problem, attn_error *error)
                          "on a node; use a shorter sequence or fewer heads",
                          rows * (widest + widest_row) * sizeof(float) / 0x1p30,
                          (double)attn_memory_available() / 0x1p30);
-    return attn_ok(error);
+    return check_mask(problem, error);
 }
 
 static attn_status check_options(const attn_options *options, attn_error *error) {
@@ -121,7 +130,8 @@ static void deal_rows(attn_plan *plan) {
                                               mesh->members, mesh->member));
 }
 
-/* The arrays that the caller brings: x, memory, y and weights, or q, k, v and out; and lse. */
+/* The arrays that the caller brings: x, memory, y and weights, or q, k, v and out; and lse; and
+ * the copy of the mask's. */
 static void count_callers_arrays(attn_plan *plan) {
     const attn_problem *problem = &plan->problem;
     int64_t queries = attn_elems(problem->batch, plan->query_rows.count, 1);
@@ -151,6 +161,8 @@ static void count_callers_arrays(attn_plan *plan) {
     if (plan->with_lse)
         attn_buffers_reserve(&plan->buffers, attn_elems(queries, problem->heads, 1), sizeof(float),
                              NULL);
+    attn_buffers_reserve(&plan->buffers, attn_mask_spec_elems(&problem->mask, problem->batch),
+                         sizeof(int64_t), NULL);
 }
 
 /* Queries and keys of equal lengths have equal rows and positions: one table does. */
@@ -246,7 +258,7 @@ static attn_status plan_attend(attn_plan *plan, const attn_options *options, att
     const attn_mesh *mesh = &plan->mesh;
 
     plan->attend = (attn_attend){
-        .mask = {problem->mask, problem->length, problem->kv_length},
+        .mask = attn_mask_spec_mask(problem),
         .kv = plan->kv_layout,
         .scale = problem->scale,
         .threads = plan->threads,
@@ -330,6 +342,8 @@ static attn_status plan_mesh(attn_plan *plan, MPI_Comm comm, const attn_options 
     choose_kernel(plan, comm, options, &kernel_error);
     if (check_problem(&plan->problem, error) == ATTN_OK &&
         check_options(options, error) == ATTN_OK &&
+        attn_mask_spec_copy(&plan->problem.mask, plan->problem.batch, &plan->mask_arrays, error) ==
+            ATTN_OK &&
         attn_mesh_choose(&plan->problem, ranks, &members, &shards, error) == ATTN_OK)
         *error = kernel_error;
     if (attn_agree(comm, "mesh", error) != ATTN_OK) return error->status;
@@ -375,5 +389,6 @@ void attn_plan_destroy(attn_plan *plan) {
     attn_head_tensor_destroy(&plan->query);
     attn_buffers_free(&plan->buffers);
     attn_mesh_destroy(&plan->mesh);
+    free(plan->mask_arrays);
     free(plan);
 }

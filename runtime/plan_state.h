@@ -13,7 +13,8 @@
 #include "qk_prepare.h"
 
 struct attn_plan {
-    attn_problem problem; /* scale filled in */
+    attn_problem problem; /* scale filled in; its mask's arrays are mask_arrays */
+    int64_t *mask_arrays; /* owned; NULL: none */
     attn_mesh mesh;
     const attn_kernel *kernel; /* of the storage that was asked for */
     int threads;               /* of this rank */

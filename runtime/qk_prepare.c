@@ -20,8 +20,9 @@ static int64_t copy_elems(const attn_qk_prepare *self) {
 
 void attn_qk_prepare_plan(attn_qk_prepare *self, const attn_problem *problem, attn_rows own,
                           int is_query, int threads, attn_buffers *buffers) {
-    /* Given q and k are of one sequence, which the queries end, as a causal mask has it. */
-    int64_t ahead = problem->model_dim > 0 ? 0 : problem->kv_length - problem->length;
+    /* Given q and k are of one sequence, which the queries end, or begin, as the mask has it. */
+    int from_start = problem->model_dim > 0 || problem->mask.causal == ATTN_CAUSAL_TOP_LEFT;
+    int64_t ahead = from_start ? 0 : problem->kv_length - problem->length;
 
     *self = (attn_qk_prepare){
         .dim = problem->key_dim,

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "agree.h"
+#include "mask_spec.h"
 #include "memory.h"
 #include "recompute_prepare.h"
 
@@ -60,7 +61,7 @@ static int oracle_run_create(oracle_run *self, const attn_job *job, const attn_s
 
     *self = (oracle_run){.job = job, .problem = problem, .rows = rows, .samples = samples};
     self->scale = problem->scale > 0 ? (double)problem->scale : 1 / sqrt((double)problem->key_dim);
-    self->mask = (attn_mask){problem->mask, problem->length, problem->kv_length};
+    self->mask = attn_mask_spec_mask(problem);
     self->query = zeros(rows * heads * problem->key_dim, &failed);
     self->max = zeros(rows * heads, &failed);
     self->sum = zeros(rows * heads * (1 + problem->value_dim), &failed);
@@ -215,14 +216,14 @@ static void make_keys(const oracle_run *self, int64_t item, int64_t first, int64
 
 /* --- the two passes ---------------------------------------------------------- */
 
-/* One sample and head against the keys at hand, global rows [first, first + count). */
-static void visit(const oracle_run *self, int64_t i, int64_t head, int64_t first, int64_t count,
-                  int pass) {
+/* One sample and head against those of the keys at hand, global rows [first, first + count),
+ * that lie in `seen`. */
+static void visit_span(const oracle_run *self, int64_t i, int64_t head, int64_t first,
+                       int64_t count, attn_interval seen, int pass) {
     const attn_problem *problem = self->problem;
     int64_t kv_head = head / (problem->heads / problem->kv_heads);
     int64_t at = i * problem->heads + head;
     const double *keys = self->keys + kv_head * problem->key_dim;
-    attn_interval seen = attn_mask_visible(&self->mask, self->samples[i].row);
 
     seen.first = (seen.first > first ? seen.first : first) - first;
     seen.last = (seen.last < first + count ? seen.last : first + count) - first;
@@ -237,6 +238,15 @@ static void visit(const oracle_run *self, int64_t i, int64_t head, int64_t first
             self->values + kv_head * problem->value_dim, problem->kv_heads * problem->value_dim,
             problem->key_dim, problem->value_dim, seen, self->scale, self->max[at], &self->sum[at],
             self->out + at * problem->value_dim);
+}
+
+static void visit(const oracle_run *self, int64_t i, int64_t head, int64_t first, int64_t count,
+                  int pass) {
+    const attn_sample *sample = &self->samples[i];
+    attn_visible seen = attn_mask_visible(&self->mask, sample->item, sample->row);
+
+    for (int span = 0; span < 2; span++)
+        visit_span(self, i, head, first, count, seen.span[span], pass);
 }
 
 static void run_pass(const oracle_run *self, int pass) {

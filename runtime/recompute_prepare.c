@@ -4,10 +4,11 @@
 #include <stddef.h>
 
 int64_t attn_recompute_query_position(const attn_problem *problem, int64_t row) {
-    /* Given q and k belong together, their last rows at one position. */
+    /* Given q and k belong together, their last rows at one position, or their first. */
     int64_t rows_left = problem->length - row;
 
-    return problem->model_dim > 0 ? row : problem->kv_length - rows_left;
+    if (problem->model_dim > 0 || problem->mask.causal == ATTN_CAUSAL_TOP_LEFT) return row;
+    return problem->kv_length - rows_left;
 }
 
 static void norm_head(const attn_problem *problem, const double *norm, double *head) {

@@ -5,7 +5,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "attnspan/kernels.h"
+#include "mask_spec.h"
 #include "report.h"
 #include "version.h"
 
@@ -52,6 +52,7 @@ static void print_positions(const attn_problem *p) {
 static void print_problem(const attn_job *job, const attn_report *report) {
     const attn_problem *p = &job->inputs.problem;
     const attn_plan_info *info = &job->info;
+    char mask[256];
 
     printf("attnspan %s: %s\n\n", ATTN_VERSION, job->config.file);
     printf("  problem    N %" PRId64, p->length);
@@ -59,8 +60,8 @@ static void print_problem(const attn_job *job, const attn_report *report) {
     printf(", B %" PRId64 ", H %" PRId64 ", H_kv %" PRId64 ", d_k %d, d_v %d", p->batch, p->heads,
            p->kv_heads, p->key_dim, p->value_dim);
     if (p->model_dim > 0) printf(", d_model %" PRId64, p->model_dim);
-    printf("\n             mask %s, %s\n", attn_mask_name((int)p->mask),
-           attn_storage_name(job->config.compute.dtype));
+    attn_mask_spec_words(&p->mask, p->batch, mask, sizeof mask);
+    printf("\n             mask %s, %s\n", mask, attn_storage_name(job->config.compute.dtype));
     print_positions(p);
     printf("  mesh       %d rank%s = %d head group%s x %d sequence shard%s, %s, %s\n", job->ranks,
            job->ranks == 1 ? "" : "s", info->mesh_heads, info->mesh_heads == 1 ? "" : "s",

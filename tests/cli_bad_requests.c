@@ -162,6 +162,12 @@ static void write_odd_npy(void) {
 
     for (size_t i = 0; i < sizeof files / sizeof *files; i++)
         attn_cli_write_npy(attn_cli_path(files[i].name), files[i].header, numbers, files[i].bytes);
+    attn_cli_write_npy(attn_cli_path("in/empty_document.npy"),
+                       "{'descr': '<i8', 'fortran_order': False, 'shape': (2,), }\n",
+                       (const int64_t[]){64, 0}, 16);
+    attn_cli_write_npy(attn_cli_path("in/long_list.npy"),
+                       "{'descr': '<i4', 'fortran_order': False, 'shape': (65,), }\n", numbers,
+                       260);
     attn_cli_write_text("in/empty.npy", "");
     attn_cli_write_text("in/text.npy", "1.0 2.0 3.0\n");
     attn_scratch_write(attn_cli_path("in/ends_early.npy"),
@@ -374,7 +380,8 @@ static void a_wrong_config_is_refused_at_its_line_and_column(void) {
         {"a number that is not finite", .text = "attention: {heads: 4, scale: .nan}\n",
          .message = {"in/case.yaml:1:30: attention.scale: is .nan; must be a number above 0"}},
         {"an unknown mask", .text = "attention: {heads: 4, mask: casual}\n",
-         .message = {"in/case.yaml:1:29: attention.mask: is 'casual'; must be one of none, causal "
+         .message = {"in/case.yaml:1:29: attention.mask: is 'casual'; must be none, causal or a "
+                     "mapping of causal, window, prefix",
                      "(did you mean causal?)"}},
         {"an unknown kernel", .config = "layer.yaml", .sets = {"compute.kernel=avx9"},
          .message = {"--set: compute.kernel: is 'avx9'; must be one of auto, generic"}},
@@ -794,12 +801,70 @@ static void a_failed_verification_leaves_the_report_alone(void) {
     MAKE_ALL(requests);
 }
 
+/* qkv.yaml has 16 queries and 24 keys, layer.yaml 64 rows. */
+static void a_mask_that_means_nothing_is_refused(void) {
+    static const bad_request requests[] = {
+        {"a window to the right of a causal mask",
+         .text = "attention:\n  heads: 4\n  mask: {causal: true, window: [8, 2]}\n"
+                 "input: {x: x.npy, weights: {file: layer.safetensors}}\n",
+         .message = {"in/case.yaml:3:32: attention.mask.window: is [8, 2], but a causal mask shows "
+                     "nothing to the right; must be [8, 0] with causal"},
+         .on_ranks = 1},
+        {"a prefix of everything", .config = "qkv.yaml", .sets = {"attention.mask={prefix: 4}"},
+         .message =
+             {"--set: attention.mask.prefix: is 4, but all keys are visible without it; must "
+              "come with causal or window"}},
+        {"first keys without a window", .config = "layer.yaml", .sets = {"attention.mask.first=4"},
+         .message = {"--set: attention.mask.first: is 4, but no window hides the first keys; must "
+                     "come with window"}},
+        {"documents of other lengths than the sequence", .config = "layer.yaml",
+         .sets = {"attention.mask.documents=[60, 3]"},
+         .message = {"attention.mask.documents: are 63 rows long together; must be 64"},
+         .on_ranks = 1},
+        {"documents that pass the end", .config = "layer.yaml",
+         .sets = {"attention.mask.documents=[60, 5, 1]"},
+         .message = {"attention.mask.documents: pass the end of the 64 rows at index 1; their "
+                     "lengths must add up to 64"}},
+        {"an empty document", .config = "layer.yaml",
+         .sets = {"attention.mask.documents=[60, 0, 4]"},
+         .message =
+             {"attention.mask.documents: is 0; must be a list of 1 to 1024 integers from 1"}},
+        {"an empty document in a file", .config = "layer.yaml",
+         .sets = {"attention.mask.documents=empty_document.npy"},
+         .message =
+             {"attention.mask.documents: have a length of 0 at index 1; each must be 1 or "}},
+        {"documents of queries and other keys", .config = "qkv.yaml",
+         .sets = {"attention.mask.documents=[16]"},
+         .message = {"attention.mask.documents: are of queries and keys alike, but there are 16 "
+                     "queries and 24 keys"}},
+        {"documents in a file of floats", .config = "layer.yaml",
+         .sets = {"attention.mask.documents=x.npy"},
+         .message = {"--set: attention.mask.documents: ", "x.npy: its elements are another sort",
+                     "must be '<i8' or '<i4'"}},
+        {"documents in no file", .config = "layer.yaml",
+         .sets = {"attention.mask.documents=no.npy"},
+         .message = {"--set: attention.mask.documents: ", "no.npy"}, .on_ranks = 1},
+        {"more documents than rows", .config = "layer.yaml",
+         .sets = {"attention.mask.documents=long_list.npy"},
+         .message = {"attention.mask.documents: ", "must be a list, [n], of 1 to 64"}},
+        {"a key length for each of two items", .config = "layer.yaml",
+         .sets = {"attention.mask.key_lengths=[64, 60]"},
+         .message = {"--set: attention.mask.key_lengths: are 2; must be 1, one for each item"}},
+        {"a key length beyond the keys", .config = "qkv.yaml",
+         .sets = {"attention.mask.key_lengths=[25]"},
+         .message = {"attention.mask.key_lengths: have 25 at index 0; must be 0 to 24"}},
+    };
+
+    MAKE_ALL(requests);
+}
+
 int main(void) {
     static const attn_test tests[] = {
         {"a wrong command line is refused", a_wrong_command_line_is_refused},
         {"a wrong config is refused at its line and column",
          a_wrong_config_is_refused_at_its_line_and_column},
         {"a contradiction is refused", a_contradiction_is_refused},
+        {"a mask that means nothing is refused", a_mask_that_means_nothing_is_refused},
         {"inputs that do not fit are refused", inputs_that_do_not_fit_are_refused},
         {"positions, norms and memories that do not fit are refused",
          positions_norms_and_memories_that_do_not_fit_are_refused},

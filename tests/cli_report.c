@@ -198,6 +198,45 @@ static void figures_of_a_causal_mask_over_more_keys(void) {
     free(out);
 }
 
+/* Documents of 70, 1 and 29 rows, the keys of item 1 cut off at 60: a row of a document sees
+ * itself and up to two rows before it, and the document's first row. */
+static void figures_of_a_mask_of_many_parts(void) {
+    static const char config[] =
+        "attention: {heads: 4, head_dim: 8, mask: {causal: true, window: [2, 0], first: 1,\n"
+        "            documents: documents.npy, key_lengths: [100, 60]}}\n"
+        "sequence: {length: 100, batch: 2}\n"
+        "input: {synthetic: {tensors: qkv}}\n"
+        "verify: {rows: 200}\n"
+        "output: {y: y.npy, report: report.json}\n";
+    const double of_70 = 1 + 2 + 3 + 67 * 4, of_1 = 1, of_29 = 1 + 2 + 3 + 26 * 4;
+    /* Without its own key, row 60 sees two of its window, row 61 one; all see the first key. */
+    const double cut = 1 + 2 + 3 + 57 * 4 + 3 + 2 + 8;
+    char *out;
+    json_t *report;
+
+    attn_cli_write_npy(attn_cli_path("documents.npy"),
+                       "{'descr': '<i4', 'fortran_order': False, 'shape': (3,), }\n",
+                       (const int32_t[]){70, 1, 29}, 12);
+    attn_cli_write_text("parts.yaml", config);
+    report = report_of(3, ATTN_ARGUMENTS("run", "parts.yaml"), "report.json", &out);
+    CU_ASSERT_EQUAL(number_at(report, "attention.flops"),
+                    2 * (8 + 8) * 4 * (of_70 + of_1 + of_29 + cut));
+    CU_ASSERT(json_is_true(at(report, "verify.passed")));
+    CU_ASSERT(
+        strstr(out, "mask causal, window [2, 0], first 1, 3 documents, 2 key lengths, fp32") !=
+        NULL);
+    CU_ASSERT(text_at(report, "config.attention.mask.documents", attn_cli_path("documents.npy")));
+    json_decref(report);
+    free(out);
+    report = report_of(3,
+                       ATTN_ARGUMENTS("run", "report.json", "--set", "output.y=again.npy", "--set",
+                                      "output.report=again.json"),
+                       "again.json", &out);
+    CU_ASSERT(attn_cli_same_files(attn_cli_path("y.npy"), attn_cli_path("again.npy")));
+    json_decref(report);
+    free(out);
+}
+
 static void a_failed_verification_is_reported(void) {
     const attn_command_request request = {
         .ranks = 2,
@@ -299,6 +338,7 @@ int main(void) {
         {"the quickstart's figures are the formulas", the_quickstarts_figures_are_the_formulas},
         {"figures without a mask and without traffic", figures_without_a_mask_and_without_traffic},
         {"figures of a causal mask over more keys", figures_of_a_causal_mask_over_more_keys},
+        {"figures of a mask of many parts", figures_of_a_mask_of_many_parts},
         {"a failed verification is reported", a_failed_verification_is_reported},
         {"the table fits a terminal", the_table_fits_a_terminal},
     };

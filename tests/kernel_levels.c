@@ -50,6 +50,8 @@ typedef struct problem {
     void *stored_query, *stored_key, *stored_value; /* owned: the same in the storage */
     void *packed_keys, *packed_values;              /* owned */
     attn_interval *visible;                         /* owned; [rows] */
+    attn_interval *also;                            /* owned; [rows] */
+    int has_also;                                   /* whether the call passes them */
     void *scratch;                                  /* owned */
 } problem;
 
@@ -217,6 +219,8 @@ static problem problem_new(const attn_kernel *kernel, int32_t rows, int64_t keys
     p.packed_keys = elements(&p, attn_packed_key_elems(kernel, keys, key_dim));
     p.packed_values = elements(&p, attn_packed_value_elems(kernel, keys, value_dim));
     p.visible = allocate((size_t)rows * sizeof *p.visible);
+    p.also = allocate((size_t)rows * sizeof *p.also);
+    memset(p.also, 0, (size_t)rows * sizeof *p.also);
     p.scratch = allocate(scratch_bytes + GUARD);
     memset(p.scratch, 0xff, scratch_bytes + GUARD); /* NaNs */
     /* Only what belongs to a row is a number: the gaps between rows stay NaN. */
@@ -240,6 +244,7 @@ static void problem_free(problem *p) {
     release_elements(p->packed_keys);
     release_elements(p->packed_values);
     free(p->visible);
+    free(p->also);
     free(p->scratch);
 }
 
@@ -253,6 +258,7 @@ static attn_block_args args_of(const problem *p) {
                              .values = p->packed_values,
                              .key_count = p->keys,
                              .visible = p->visible,
+                             .also_visible = p->has_also ? p->also : NULL,
                              .scale = p->scale,
                              .scratch = p->scratch};
 }
@@ -313,12 +319,16 @@ static void oracle(const problem *p, double *out, double *lse) {
     for (int32_t row = 0; row < p->rows; row++) {
         const double *q = query + (ptrdiff_t)row * p->key_dim;
         double *to = out + (ptrdiff_t)row * p->value_dim, sum = 0;
-        const double max =
+        const attn_interval also = p->has_also ? p->also[row] : (attn_interval){0, 0};
+        double max =
             attn_oracle_max(q, key, p->key_dim, p->key_dim, p->visible[row], scale, -INFINITY);
+        max = attn_oracle_max(q, key, p->key_dim, p->key_dim, also, scale, max);
 
         for (int32_t c = 0; c < p->value_dim; c++) to[c] = 0;
         attn_oracle_add(q, key, p->key_dim, value, p->value_dim, p->key_dim, p->value_dim,
                         p->visible[row], scale, max, &sum, to);
+        attn_oracle_add(q, key, p->key_dim, value, p->value_dim, p->key_dim, p->value_dim, also,
+                        scale, max, &sum, to);
         attn_oracle_finish(max, sum, p->value_dim, to, &lse[row]);
     }
     free(query);
@@ -559,6 +569,16 @@ static void check_packing(const attn_kernel *kernel) {
     }
 }
 
+/* A run some keys behind the row's first one; none when there is no room. */
+static attn_interval second_run(const problem *p, int64_t row, int64_t gap) {
+    const int64_t first = p->visible[row].last + gap;
+    const int64_t last = first + 1 + row * 7 % 130;
+
+    if (p->visible[row].last <= p->visible[row].first || first >= p->keys)
+        return (attn_interval){0, 0};
+    return (attn_interval){first, last < p->keys ? last : p->keys};
+}
+
 /* bf16 that is widened gives the bits of fp32 on the same numbers. */
 static void check_widening(const attn_kernel *kernel) {
     int32_t level = 0;
@@ -569,12 +589,18 @@ static void check_widening(const attn_kernel *kernel) {
         problem p = problem_new(kernel, kernel->query_rows, 300, 37, 21), wide;
         attn_partial narrow_result, wide_result;
 
-        for (int32_t row = 0; row < p.rows; row++) p.visible[row] = masks[m](row, p.rows, p.keys);
+        p.has_also = m % 2 == 1;
+        for (int32_t row = 0; row < p.rows; row++) {
+            p.visible[row] = masks[m](row, p.rows, p.keys);
+            p.also[row] = second_run(&p, row, 1 + row % 40);
+        }
         narrow_result = solve(&p);
         wide =
             problem_new(attn_kernel_of(level, ATTN_FP32), p.rows, p.keys, p.key_dim, p.value_dim);
+        wide.has_also = p.has_also;
         for (int32_t row = 0; row < p.rows; row++) {
             wide.visible[row] = p.visible[row];
+            wide.also[row] = p.also[row];
             memcpy(wide.query + row * wide.query_stride, p.query + row * p.query_stride,
                    (size_t)p.key_dim * sizeof *p.query);
         }
@@ -682,6 +708,8 @@ static problem mixed_problem(const attn_kernel *kernel) {
 
     for (int32_t row = 0; row < p.rows; row++)
         p.visible[row] = masks[(size_t)row % (sizeof masks / sizeof *masks)](row, p.rows, p.keys);
+    p.has_also = 1;
+    for (int32_t row = 0; row < p.rows; row++) p.also[row] = second_run(&p, row, 1 + row % 90);
     for (int64_t i = 0; i < p.keys * p.value_dim; i++)
         if (i % 5 < 2) p.value[i] = i % 5 == 0 ? -FLT_MIN : -0x1p-149f;
     return p;
@@ -698,6 +726,8 @@ static void check_row_at(const problem *p, attn_partial wanted, int32_t row, int
     moved.query_stride = p->key_dim;
     moved.query = floats((size_t)rows * (size_t)p->key_dim);
     moved.visible = allocate((size_t)rows * sizeof *moved.visible);
+    moved.also = allocate((size_t)rows * sizeof *moved.also);
+    moved.has_also = place % 2 == 0 || p->also[row].last > 0; /* an empty one and none are alike */
     for (int32_t r = 0; r < rows; r++) {
         const int32_t source = r == place ? row : (int32_t)(random_bits() % (uint32_t)p->rows);
         const int64_t edge = (int64_t)(random_bits() % (uint32_t)(p->keys + 1));
@@ -706,6 +736,7 @@ static void check_row_at(const problem *p, attn_partial wanted, int32_t row, int
                (size_t)p->key_dim * sizeof *moved.query);
         moved.visible[r] =
             r == place ? p->visible[row] : (attn_interval){r % 3 == 0 ? 0 : edge / 2, edge};
+        moved.also[r] = r == place ? p->also[row] : second_run(&moved, r, 1 + edge % 40);
     }
     result = solve(&moved);
     expect(partial_same(partial_at(wanted, row, p->value_dim),
@@ -714,6 +745,7 @@ static void check_row_at(const problem *p, attn_partial wanted, int32_t row, int
     partial_free(result);
     release(moved.query);
     free(moved.visible);
+    free(moved.also);
 }
 
 static void check_independence(const attn_kernel *kernel) {
@@ -752,7 +784,7 @@ static void check_null_is_full(const attn_kernel *kernel) {
 
 /* What stands at keys that a row does not see, in keys or values, is nothing to
  * it, even NaN. */
-static void check_masked_is_nothing(const attn_kernel *kernel) {
+static void check_masked_with(const attn_kernel *kernel, int has_also) {
     static const float poison[] = {NAN, INFINITY, -INFINITY, FLT_MAX};
     problem p = problem_new(kernel, kernel->query_rows, 200, 9, 10);
     attn_partial wanted;
@@ -761,6 +793,10 @@ static void check_masked_is_nothing(const attn_kernel *kernel) {
     for (int32_t row = 0; row < p.rows; row++)
         p.visible[row] =
             row % 2 == 0 ? (attn_interval){row % 60, 60} : (attn_interval){70, 150 - row % 3};
+    for (int32_t row = 0; row < p.rows; row += 3) /* those of even rows: gaps that nothing sees */
+        if (row % 2 == 0) p.also[row] = (attn_interval){70 + row % 9, 150 - row % 3};
+    p.has_also = has_also;
+    p.also[p.rows - 1] = (attn_interval){0, 0};
     p.visible[p.rows - 1] = (attn_interval){0, 200};
     wanted = solve(&p);
     for (size_t i = 0; i < sizeof poison / sizeof *poison; i++) {
@@ -781,6 +817,38 @@ static void check_masked_is_nothing(const attn_kernel *kernel) {
     }
     partial_free(wanted);
     problem_free(&p);
+}
+
+static void check_masked_is_nothing(const attn_kernel *kernel) {
+    check_masked_with(kernel, 0);
+    check_masked_with(kernel, 1);
+}
+
+/* Gaps inside a panel, over panels and over tiles, beside rows without one. */
+static void check_second_runs(const attn_kernel *kernel) {
+    static const int32_t key_counts[] = {3, 33, 64, 129, 300, 512};
+    static const int32_t gaps[] = {1, 2, 15, 16, 17, 100, 257};
+    static const int32_t value_dims[] = {20, 37, 64}; /* an RMS over a few would say nothing */
+    const int32_t row_counts[] = {1, 3, kernel->query_rows};
+
+    for (size_t k = 0; k < sizeof key_counts / sizeof *key_counts; k++)
+        for (size_t g = 0; g < sizeof gaps / sizeof *gaps; g++)
+            for (size_t i = 0; i < 9; i++) {
+                problem p =
+                    problem_new(kernel, row_counts[i % 3], key_counts[k], 12, value_dims[i / 3]);
+                attn_partial result;
+
+                for (int32_t row = 0; row < p.rows; row++) {
+                    p.visible[row] = clipped(row % 4, row % 4 + 1 + row % 40, p.keys);
+                    if (row % 5 != 4) p.also[row] = second_run(&p, row, gaps[g]);
+                }
+                p.has_also = 1;
+                result = solve(&p);
+                expect(partial_guards_hold(result, p.rows, p.value_dim), &p, "attend's canaries");
+                expect_oracle(&p, result);
+                partial_free(result);
+                problem_free(&p);
+            }
 }
 
 /* A visible NaN must not vanish. */
@@ -1020,6 +1088,7 @@ static void check_table(const attn_kernel *kernel) {
     X("contract.row_independence", independence)       \
     X("contract.null_is_full", null_is_full)           \
     X("contract.masked_is_nothing", masked_is_nothing) \
+    X("contract.second_runs", second_runs)             \
     X("contract.nan_shows", nan_shows)                 \
     X("merge.empty_keeps_bits", merge_empty)           \
     X("merge.aliased", merge_aliased)                  \

@@ -20,74 +20,145 @@ typedef struct problem_case {
     int biases; /* of a layer */
 } problem_case;
 
+#define WINDOW(l, r) .windowed = 1, .left = (l), .right = (r)
+#define DOCUMENTS    .document_count = 5, .document_starts = starts
+
+static const int64_t starts[] = {0, 1, 90, 200, 209, 301};
+static const int64_t lengths[] = {64, 0, 37};
+
 /* With 32-key blocks up to N = 512, these have 1 to 10 blocks: shards are uneven or
  * empty for most rank counts. */
 static const problem_case cases[] = {
-    {"causal, uneven", {1, 301, 301, 5, 5, 24, 24, 0, 0, .mask = ATTN_MASK_CAUSAL}, 0},
-    {"no mask, uneven", {1, 250, 250, 3, 3, 16, 16, 0, 0, .mask = ATTN_MASK_NONE}, 0},
-    {"grouped heads", {1, 200, 200, 6, 3, 20, 20, 0, 0, .mask = ATTN_MASK_CAUSAL}, 0},
+    {"causal, uneven", {1, 301, 301, 5, 5, 24, 24, 0, 0, .mask = {.causal = ATTN_CAUSAL}}, 0},
+    {"no mask, uneven", {1, 250, 250, 3, 3, 16, 16, 0, 0, .mask = {0}}, 0},
+    {"grouped heads", {1, 200, 200, 6, 3, 20, 20, 0, 0, .mask = {.causal = ATTN_CAUSAL}}, 0},
     {"more head groups than kv heads",
-     {1, 130, 130, 8, 2, 8, 8, 0, 0, .mask = ATTN_MASK_CAUSAL},
+     {1, 130, 130, 8, 2, 8, 8, 0, 0, .mask = {.causal = ATTN_CAUSAL}},
      0},
-    {"one kv head", {2, 96, 96, 4, 1, 12, 12, 0, 0, .mask = ATTN_MASK_NONE}, 0},
-    {"one head for many ranks", {1, 160, 160, 1, 1, 32, 32, 0, 0, .mask = ATTN_MASK_CAUSAL}, 0},
-    {"wider values than keys", {1, 100, 100, 2, 2, 7, 33, 0, 0, .mask = ATTN_MASK_CAUSAL}, 0},
-    {"batch", {3, 70, 70, 4, 2, 16, 16, 0, 0, .mask = ATTN_MASK_CAUSAL}, 0},
-    {"one row", {1, 1, 1, 4, 2, 16, 16, 0, 0, .mask = ATTN_MASK_CAUSAL}, 0},
-    {"fewer rows than ranks", {2, 3, 3, 3, 3, 8, 8, 0, 0, .mask = ATTN_MASK_CAUSAL}, 0},
-    {"decode: one query, many keys", {1, 1, 300, 4, 2, 16, 16, 0, 0, .mask = ATTN_MASK_CAUSAL}, 0},
-    {"fewer queries than keys", {1, 90, 310, 3, 1, 16, 16, 0, 0, .mask = ATTN_MASK_CAUSAL}, 0},
+    {"one kv head", {2, 96, 96, 4, 1, 12, 12, 0, 0, .mask = {0}}, 0},
+    {"one head for many ranks",
+     {1, 160, 160, 1, 1, 32, 32, 0, 0, .mask = {.causal = ATTN_CAUSAL}},
+     0},
+    {"wider values than keys",
+     {1, 100, 100, 2, 2, 7, 33, 0, 0, .mask = {.causal = ATTN_CAUSAL}},
+     0},
+    {"batch", {3, 70, 70, 4, 2, 16, 16, 0, 0, .mask = {.causal = ATTN_CAUSAL}}, 0},
+    {"one row", {1, 1, 1, 4, 2, 16, 16, 0, 0, .mask = {.causal = ATTN_CAUSAL}}, 0},
+    {"fewer rows than ranks", {2, 3, 3, 3, 3, 8, 8, 0, 0, .mask = {.causal = ATTN_CAUSAL}}, 0},
+    {"decode: one query, many keys",
+     {1, 1, 300, 4, 2, 16, 16, 0, 0, .mask = {.causal = ATTN_CAUSAL}},
+     0},
+    {"fewer queries than keys",
+     {1, 90, 310, 3, 1, 16, 16, 0, 0, .mask = {.causal = ATTN_CAUSAL}},
+     0},
     {"more queries than keys: some see none",
-     {1, 210, 75, 2, 2, 16, 16, 0, 0, .mask = ATTN_MASK_CAUSAL},
+     {1, 210, 75, 2, 2, 16, 16, 0, 0, .mask = {.causal = ATTN_CAUSAL}},
      0},
-    {"own scale", {1, 64, 64, 2, 2, 16, 16, 0, 0.9f, .mask = ATTN_MASK_NONE}, 0},
-    {"layer", {1, 301, 301, 6, 3, 20, 20, 72, 0, .mask = ATTN_MASK_CAUSAL}, 1},
-    {"layer without biases", {2, 77, 77, 5, 5, 9, 9, 33, 0, .mask = ATTN_MASK_NONE}, 0},
+    {"a window",
+     {1, 301, 301, 5, 5, 24, 24, 0, 0, .mask = {.causal = ATTN_CAUSAL, WINDOW(40, 0)}},
+     0},
+    {"a window on both sides, more keys",
+     {1, 120, 250, 3, 3, 16, 16, 0, 0, .mask = {WINDOW(9, 70)}},
+     0},
+    {"a window and first keys, in one block or in two",
+     {1, 310, 310, 3, 1, 16, 16, 0, 0, .mask = {.causal = ATTN_CAUSAL, WINDOW(20, 0), .first = 5}},
+     0},
+    {"first keys of a decoded row",
+     {2, 1, 300, 4, 2, 16, 16, 0, 0, .mask = {.causal = ATTN_CAUSAL, WINDOW(33, 0), .first = 4}},
+     0},
+    {"first query beside first key",
+     {1, 90, 310, 3, 1, 16, 16, 0, 0, .mask = {.causal = ATTN_CAUSAL_TOP_LEFT}},
+     0},
+    {"a prefix",
+     {1, 250, 250, 3, 3, 16, 16, 0, 0, .mask = {.causal = ATTN_CAUSAL, .prefix = 70}},
+     0},
+    {"a prefix and a window without causal",
+     {1, 200, 230, 2, 2, 16, 16, 0, 0, .mask = {WINDOW(12, 3), .prefix = 33}},
+     0},
+    {"documents", {2, 301, 301, 3, 3, 16, 16, 0, 0, .mask = {.causal = ATTN_CAUSAL, DOCUMENTS}}, 0},
+    {"documents that see themselves", {1, 301, 301, 2, 1, 8, 8, 0, 0, .mask = {DOCUMENTS}}, 0},
+    {"documents with window, first keys and prefix",
+     {1, 301, 301, 2, 1, 8, 8, 0, 0,
+      .mask = {.causal = ATTN_CAUSAL, WINDOW(30, 0), .prefix = 2, .first = 6, DOCUMENTS}},
+     0},
+    {"key lengths, one of them 0",
+     {3, 70, 90, 4, 2, 16, 16, 0, 0, .mask = {.key_lengths = lengths}},
+     0},
+    {"everything, in a layer",
+     {3, 301, 301, 4, 2, 8, 8, 24, 0,
+      .mask = {.causal = ATTN_CAUSAL,
+               WINDOW(30, 0),
+               .prefix = 2,
+               .first = 6,
+               DOCUMENTS,
+               .key_lengths = lengths}},
+     1},
+    {"own scale", {1, 64, 64, 2, 2, 16, 16, 0, 0.9f, .mask = {0}}, 0},
+    {"layer", {1, 301, 301, 6, 3, 20, 20, 72, 0, .mask = {.causal = ATTN_CAUSAL}}, 1},
+    {"layer without biases", {2, 77, 77, 5, 5, 9, 9, 33, 0, .mask = {0}}, 0},
     {"halves turned",
-     {1, 301, 301, 6, 3, 20, 20, 0, 0, .mask = ATTN_MASK_CAUSAL, .rope = {.dim = 20, .theta = 1e4}},
+     {1, 301, 301, 6, 3, 20, 20, 0, 0, .mask = {.causal = ATTN_CAUSAL},
+      .rope = {.dim = 20, .theta = 1e4}},
      0},
     {"neighbours of a part turned, stretched linearly",
-     {2, 70, 70, 4, 2, 16, 16, 0, 0, .mask = ATTN_MASK_CAUSAL,
+     {2, 70, 70, 4, 2, 16, 16, 0, 0, .mask = {.causal = ATTN_CAUSAL},
       .rope = {.dim = 6, .theta = 500, .pairing = ATTN_ROPE_INTERLEAVED, ATTN_ROPE_LINEAR, 2.5}},
      0},
     {"decode, turned",
-     {1, 1, 300, 4, 2, 16, 16, 0, 0, .mask = ATTN_MASK_CAUSAL, .rope = {.dim = 16, .theta = 1e4}},
+     {1, 1, 300, 4, 2, 16, 16, 0, 0, .mask = {.causal = ATTN_CAUSAL},
+      .rope = {.dim = 16, .theta = 1e4}},
      0},
     {"fewer queries than keys, normed and turned",
-     {1, 90, 310, 3, 1, 16, 16, 0, 0, .mask = ATTN_MASK_CAUSAL, .qk_norm_eps = 1e-5,
+     {1, 90, 310, 3, 1, 16, 16, 0, 0, .mask = {.causal = ATTN_CAUSAL}, .qk_norm_eps = 1e-5,
       .rope = {.dim = 16, .theta = 1e4, .pairing = ATTN_ROPE_HALF, ATTN_ROPE_NTK, 4}},
      0},
     {"more queries than keys, turned",
-     {1, 210, 75, 2, 2, 16, 16, 0, 0, .mask = ATTN_MASK_NONE, .rope = {.dim = 8, .theta = 1e4}},
+     {1, 210, 75, 2, 2, 16, 16, 0, 0, .mask = {0}, .rope = {.dim = 8, .theta = 1e4}},
      0},
     {"layer, turned",
-     {1, 301, 301, 6, 3, 20, 20, 72, 0, .mask = ATTN_MASK_CAUSAL,
+     {1, 301, 301, 6, 3, 20, 20, 72, 0, .mask = {.causal = ATTN_CAUSAL},
       .rope = {.dim = 20, .theta = 1e4, .pairing = ATTN_ROPE_HALF, ATTN_ROPE_YARN, 8, 64}},
      1},
     {"layer, normed and turned",
-     {2, 77, 77, 5, 5, 9, 9, 33, 0, .mask = ATTN_MASK_CAUSAL, .qk_norm_eps = 1e-6,
+     {2, 77, 77, 5, 5, 9, 9, 33, 0, .mask = {.causal = ATTN_CAUSAL}, .qk_norm_eps = 1e-6,
       .rope = {.dim = 8, .theta = 1e4, .pairing = ATTN_ROPE_INTERLEAVED}},
      1},
-    {"layer, normed",
-     {1, 130, 130, 8, 2, 8, 8, 40, 0, .mask = ATTN_MASK_NONE, .qk_norm_eps = 1},
-     0},
+    {"layer, normed", {1, 130, 130, 8, 2, 8, 8, 40, 0, .mask = {0}, .qk_norm_eps = 1}, 0},
     {"cross-attention, longer memory",
-     {1, 100, 301, 6, 3, 20, 20, 72, 0, .mask = ATTN_MASK_NONE, .memory_dim = 31},
+     {1, 100, 301, 6, 3, 20, 20, 72, 0, .mask = {0}, .memory_dim = 31},
      1},
     {"cross-attention, shorter and wider memory",
-     {2, 180, 70, 4, 2, 16, 16, 33, 0, .mask = ATTN_MASK_NONE, .memory_dim = 90},
+     {2, 180, 70, 4, 2, 16, 16, 33, 0, .mask = {0}, .memory_dim = 90},
      0},
-    {"cross-attention to one row",
-     {1, 70, 1, 3, 1, 8, 8, 24, 0, .mask = ATTN_MASK_NONE, .memory_dim = 24},
-     1},
+    {"cross-attention to one row", {1, 70, 1, 3, 1, 8, 8, 24, 0, .mask = {0}, .memory_dim = 24}, 1},
     {"cross-attention, tiles of two heights", /* N has larger blocks */
-     {1, 1100, 40, 2, 2, 8, 8, 8, 0, .mask = ATTN_MASK_NONE, .memory_dim = 200},
+     {1, 1100, 40, 2, 2, 8, 8, 8, 0, .mask = {0}, .memory_dim = 200},
      0},
     {"cross-attention, causal, normed and turned",
-     {1, 150, 250, 4, 4, 12, 12, 40, 0, .mask = ATTN_MASK_CAUSAL, .memory_dim = 20,
+     {1, 150, 250, 4, 4, 12, 12, 40, 0, .mask = {.causal = ATTN_CAUSAL}, .memory_dim = 20,
       .qk_norm_eps = 1e-6, .rope = {.dim = 12, .theta = 1e4}},
      1},
-    {"layer of one row", {1, 1, 1, 2, 1, 8, 8, 16, 0, .mask = ATTN_MASK_CAUSAL}, 1},
+    {"first query beside first key, turned",
+     {1, 90, 310, 3, 1, 16, 16, 0, 0, .mask = {.causal = ATTN_CAUSAL_TOP_LEFT}, .qk_norm_eps = 1e-5,
+      .rope = {.dim = 16, .theta = 1e4}},
+     0},
+    {"first query beside first key, more queries, turned",
+     {1, 210, 75, 2, 2, 16, 16, 0, 0, .mask = {.causal = ATTN_CAUSAL_TOP_LEFT, WINDOW(30, 0)},
+      .rope = {.dim = 16, .theta = 1e4}},
+     0},
+    {"a window and first keys, turned",
+     {1, 310, 310, 3, 1, 16, 16, 0, 0, .mask = {.causal = ATTN_CAUSAL, WINDOW(20, 0), .first = 5},
+      .rope = {.dim = 16, .theta = 1e4}},
+     0},
+    {"layer, documents, normed and turned",
+     {2, 301, 301, 4, 2, 12, 12, 24, 0, .mask = {.causal = ATTN_CAUSAL, DOCUMENTS},
+      .qk_norm_eps = 1e-6, .rope = {.dim = 12, .theta = 1e4}},
+     1},
+    {"cross-attention, a window, first keys and key lengths",
+     {3, 70, 90, 4, 2, 16, 16, 24, 0, .mask = {WINDOW(9, 20), .first = 3, .key_lengths = lengths},
+      .memory_dim = 31},
+     1},
+    {"layer of one row", {1, 1, 1, 2, 1, 8, 8, 16, 0, .mask = {.causal = ATTN_CAUSAL}}, 1},
 };
 
 enum { CASES = sizeof cases / sizeof *cases, WEIGHTS = 8, NORMS = 2 };
@@ -301,15 +372,17 @@ static headed given(const float *data, int64_t batch, int64_t heads, int64_t row
     return result;
 }
 
-/* Where query 0 stands: given q and k end at the same position. */
+/* Where query 0 stands: given q and k end at the same position, or begin there. */
 static int64_t first_position(const attn_problem *p) {
-    return p->model_dim > 0 ? 0 : p->kv_length - p->length;
+    int from_start = p->model_dim > 0 || p->mask.causal == ATTN_CAUSAL_TOP_LEFT;
+
+    return from_start ? 0 : p->kv_length - p->length;
 }
 
 /* Attention by the oracle; out as [B][N][H][d_v] for a layer, else [B][H][N][d_v]. */
 static void attend_naively(const attn_problem *p, headed q, headed k, headed v, double *out,
                            double *lse) {
-    attn_mask mask = {p->mask, p->length, p->kv_length};
+    attn_mask mask = {p->mask, p->length, p->kv_length, p->batch};
     double scale = p->scale > 0 ? (double)p->scale : 1 / sqrt((double)p->key_dim);
 
     for (int64_t b = 0; b < p->batch; b++)
@@ -320,13 +393,16 @@ static void attend_naively(const attn_problem *p, headed q, headed k, headed v, 
                 int64_t place = p->model_dim > 0 ? (b * p->length + i) * p->heads + h : at;
                 const double *query = q.data + b * q.item + h * q.head + i * q.row;
                 const double *keys = k.data + b * k.item + kv * k.head;
-                attn_interval seen = attn_mask_visible(&mask, i);
-                double sum = 0;
-                double max =
-                    attn_oracle_max(query, keys, k.row, p->key_dim, seen, scale, -INFINITY);
-                attn_oracle_add(query, keys, k.row, v.data + b * v.item + kv * v.head, v.row,
-                                p->key_dim, p->value_dim, seen, scale, max, &sum,
-                                out + place * p->value_dim);
+                attn_visible seen = attn_mask_visible(&mask, b, i);
+                double sum = 0, max = -INFINITY;
+
+                for (int run = 0; run < 2; run++)
+                    max =
+                        attn_oracle_max(query, keys, k.row, p->key_dim, seen.span[run], scale, max);
+                for (int run = 0; run < 2; run++)
+                    attn_oracle_add(query, keys, k.row, v.data + b * v.item + kv * v.head, v.row,
+                                    p->key_dim, p->value_dim, seen.span[run], scale, max, &sum,
+                                    out + place * p->value_dim);
                 attn_oracle_finish(max, sum, p->value_dim, out + place * p->value_dim, &lse[at]);
             }
 }
@@ -618,7 +694,7 @@ static void test_a_callers_communicator_in_any_order_works(void) {
  * panels, and heads that divide. */
 static void check_bytes_sent(attn_storage storage) {
     const int64_t elem_bytes = attn_storage_bytes(storage);
-    attn_problem p = {1, 0, 0, 0, 0, 16, 16, 0, 0, .mask = ATTN_MASK_NONE};
+    attn_problem p = {1, 0, 0, 0, 0, 16, 16, 0, 0, .mask = {0}};
     int ranks;
 
     MPI_Comm_size(MPI_COMM_WORLD, &ranks);
@@ -670,7 +746,7 @@ static void test_bytes_sent_are_those_of_the_formulas(void) {
 /* One table, with a row of scratch, where queries and keys share their positions, two where not. */
 static void test_tables_of_positions_are_counted(void) {
     enum { DIM = 12 };
-    attn_problem plain = {1, 301, 301, 4, 2, 16, 16, 0, 0, .mask = ATTN_MASK_CAUSAL};
+    attn_problem plain = {1, 301, 301, 4, 2, 16, 16, 0, 0, .mask = {.causal = ATTN_CAUSAL}};
     attn_options options = {.threads = 1};
 
     for (int i = 0; i < 2; i++) {
@@ -709,6 +785,35 @@ static void check_refused(attn_problem problem, attn_options options, attn_statu
     attn_plan_destroy(plan);
 }
 
+static void check_refused_masks(attn_problem problem) {
+    static const int64_t gap[] = {0, 5, 5, 301}, short_of_rows[] = {0, 300}, late[] = {1, 301};
+    static const int64_t more_keys[] = {302}, negative[] = {-1};
+    static const attn_mask_spec bad[] = {
+        {.causal = (attn_causal)3},
+        {WINDOW(-2, 0)},
+        {WINDOW(0, -2)},
+        {.causal = ATTN_CAUSAL, WINDOW(0, 1)},
+        {.causal = ATTN_CAUSAL, .prefix = -1},
+        {.prefix = 1},
+        {WINDOW(1, 1), .first = -1},
+        {.causal = ATTN_CAUSAL, .first = 1},
+        {.document_count = 3, .document_starts = gap},
+        {.document_count = 1, .document_starts = short_of_rows},
+        {.document_count = 1, .document_starts = late},
+        {.document_count = 1},
+        {.key_lengths = more_keys},
+        {.key_lengths = negative},
+    };
+
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        problem.mask = bad[i];
+        check_refused(problem, (attn_options){0}, ATTN_ERR_CONFIG);
+    }
+    problem.mask = (attn_mask_spec){DOCUMENTS};
+    problem.kv_length += 1;
+    check_refused(problem, (attn_options){0}, ATTN_ERR_CONFIG);
+}
+
 static void test_bad_requests_are_refused_on_all_ranks(void) {
     attn_problem good = cases[0].problem, bad;
     int ranks;
@@ -729,9 +834,11 @@ static void test_bad_requests_are_refused_on_all_ranks(void) {
     bad = good;
     bad.scale = NAN;
     check_refused(bad, (attn_options){0}, ATTN_ERR_CONFIG);
-    bad = cases[14].problem;
+    bad = good;
+    bad.model_dim = 8;
     bad.kv_length += 1;
     check_refused(bad, (attn_options){0}, ATTN_ERR_CONFIG);
+    check_refused_masks(good);
     bad = good;
     bad.rope = (attn_rope){.dim = 23, .theta = 1e4};
     check_refused(bad, (attn_options){0}, ATTN_ERR_CONFIG);

@@ -37,19 +37,19 @@ static void test_rows_are_groups_and_columns_are_axes(void) {
 typedef struct choice {
     const char *what;
     int64_t length, heads;
-    attn_mask_kind mask;
+    attn_causal causal;
     int64_t ranks, members, shards; /* members, shards: expected */
 } choice;
 
 static void test_auto_takes_the_least_loaded_mesh(void) {
     static const choice choices[] = {
-        {"heads divide: no imbalance", 4096, 8, ATTN_MASK_CAUSAL, 4, 4, 1},
-        {"as many heads as ranks", 4096, 8, ATTN_MASK_NONE, 8, 8, 1},
-        {"one head: only the sequence can be shared", 4096, 1, ATTN_MASK_NONE, 4, 1, 4},
-        {"more ranks than heads, no mask", 4096, 2, ATTN_MASK_NONE, 8, 2, 4},
-        {"6 heads on 4: two halves of 3 heads beat 2, 2, 1, 1", 4096, 6, ATTN_MASK_NONE, 4, 2, 2},
-        {"a prime number of ranks", 4096, 5, ATTN_MASK_CAUSAL, 5, 5, 1},
-        {"one row cannot be shared", 1, 4, ATTN_MASK_NONE, 4, 4, 1},
+        {"heads divide: no imbalance", 4096, 8, ATTN_CAUSAL, 4, 4, 1},
+        {"as many heads as ranks", 4096, 8, ATTN_NOT_CAUSAL, 8, 8, 1},
+        {"one head: only the sequence can be shared", 4096, 1, ATTN_NOT_CAUSAL, 4, 1, 4},
+        {"more ranks than heads, no mask", 4096, 2, ATTN_NOT_CAUSAL, 8, 2, 4},
+        {"6 heads on 4: two halves of 3 heads beat 2, 2, 1, 1", 4096, 6, ATTN_NOT_CAUSAL, 4, 2, 2},
+        {"a prime number of ranks", 4096, 5, ATTN_CAUSAL, 5, 5, 1},
+        {"one row cannot be shared", 1, 4, ATTN_NOT_CAUSAL, 4, 4, 1},
     };
 
     for (size_t i = 0; i < sizeof choices / sizeof *choices; i++) {
@@ -61,7 +61,7 @@ static void test_auto_takes_the_least_loaded_mesh(void) {
                                 .kv_heads = c->heads,
                                 .key_dim = 64,
                                 .value_dim = 64,
-                                .mask = c->mask};
+                                .mask = {.causal = c->causal}};
         int64_t members = ATTN_PLAN_AUTO, shards = ATTN_PLAN_AUTO;
         attn_error error;
 

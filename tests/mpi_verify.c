@@ -27,6 +27,22 @@ static const char cross_config[] =
     "input: {synthetic: {seed: 9, d_model: 40, d_memory: 56}}\n"
     "verify: {rows: 180, tolerance: 1.0e-5}\n";
 
+static const char masked_config[] =
+    "attention: {heads: 4, kv_heads: 2, head_dim: 12, rope: {}, qk_norm: {}, mask: {causal: "
+    "top_left, window: [20, 0], first: 3, key_lengths: [70, 33]}}\n"
+    "sequence: {length: 90, kv_length: 70, batch: 2}\n"
+    "input: {synthetic: {seed: 9, tensors: qkv}}\n"
+    "verify: {rows: 180, tolerance: 1.0e-5}\n";
+
+/* A kernel that leaves its weights in fp32: what is left is elements that fp64 rounds to the
+ * other side. An oracle that does not round errs by 2^-9 of a score, some 4e-3. */
+static const char bf16_config[] =
+    "attention: {heads: 4, kv_heads: 2, head_dim: 12, rope: {}, qk_norm: {}, mask: causal}\n"
+    "sequence: {length: 90, kv_length: 120}\n"
+    "compute: {dtype: bf16, kernel: generic}\n"
+    "input: {synthetic: {seed: 9, tensors: qkv}}\n"
+    "verify: {rows: 90, tolerance: 5.0e-4}\n";
+
 /* Loads and computes the config; NULL on all ranks when that fails. */
 static attn_job *compute(const char *text) {
     char folder[ATTN_SCRATCH_BYTES] = "", path[ATTN_SCRATCH_BYTES + 16] = "";
@@ -59,9 +75,9 @@ static int64_t own_elems(const attn_job *job) {
 }
 
 static void test_a_right_result_passes(void) {
-    static const char *const configs[] = {layer_config, qkv_config, cross_config};
+    static const char *const configs[] = {layer_config, qkv_config, cross_config, masked_config};
 
-    for (int i = 0; i < 3; i++) {
+    for (int i = 0; i < 4; i++) {
         attn_job *job = compute(configs[i]);
         attn_verification result;
         attn_error error;
@@ -75,6 +91,19 @@ static void test_a_right_result_passes(void) {
         }
         attn_job_destroy(job);
     }
+}
+
+static void test_a_right_result_in_bf16_passes(void) {
+    attn_job *job = compute(bf16_config);
+    attn_verification result;
+    attn_error error;
+
+    CU_ASSERT_PTR_NOT_NULL(job);
+    if (job != NULL) {
+        CU_ASSERT_EQUAL(attn_verify(job, &result, &error), ATTN_OK);
+        if (!result.passed) fprintf(stderr, "\nerror / RMS %g\n", result.max_error_over_rms);
+    }
+    attn_job_destroy(job);
 }
 
 /* Spoils one element on one rank, each rank in turn; all ranks must hear of it. */
@@ -149,6 +178,7 @@ static void test_nan_and_wrong_lse_fail(void) {
 int main(int argc, char **argv) {
     static const attn_test tests[] = {
         {"a right result passes", test_a_right_result_passes},
+        {"a right result in bf16 passes", test_a_right_result_in_bf16_passes},
         {"one wrong element on any rank fails", test_one_wrong_element_on_any_rank_fails},
         {"a result of other positions fails", test_a_result_of_other_positions_fails},
         {"NaN and wrong lse fail", test_nan_and_wrong_lse_fail},

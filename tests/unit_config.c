@@ -126,8 +126,22 @@ static void test_wrong_types(void) {
         {"attention: {heads: true}", "is the boolean 'true'; must be an"},
         {"attention: {heads: auto}", "is the string 'auto'; must be an"},
         {"parallel: {threads: all}", "is the string 'all'; must be auto or an integer from 1 to"},
-        {"attention: {mask: {causal: true}}",
-         "c.yaml:1:19: attention.mask: is a mapping; must be one of none, causal"},
+        {"attention: {mask: [causal]}",
+         "c.yaml:1:19: attention.mask: is a sequence; must be none, causal or a mapping of causal, "
+         "window, prefix, documents, first, key_lengths"},
+        {"attention: {mask: true}", "attention.mask: is the boolean 'true'; must be none, causal"},
+        {"attention: {mask: {window: 4}}",
+         "c.yaml:1:28: attention.mask.window: is the integer '4'; must be a list of 2 integers "
+         "from "
+         "-1 to 281474976710656"},
+        {"attention: {mask: {window: [4, four]}}",
+         "c.yaml:1:32: attention.mask.window: is the string 'four'; must be a list of 2 integers"},
+        {"attention: {mask: {window: [4, [5]]}}", "c.yaml:1:32: attention.mask.window: is a seq"},
+        {"attention: {mask: {documents: 700}}",
+         "c.yaml:1:31: attention.mask.documents: is the integer '700'; must be a list of 1 to 1024 "
+         "integers from 1 to 281474976710656, or the path of a .npy"},
+        {"attention: {mask: {causal: 1}}",
+         "c.yaml:1:28: attention.mask.causal: is '1'; must be one "},
         {"attention: {scale: big}", "is the string 'big'; must be a number above 0"},
         {"attention: {scale: nan}", "is the string 'nan'; must be a number above 0"},
         {"attention: {scale: '0.5'}", "must be a number above 0 that fp32 can hold, without q"},
@@ -157,6 +171,16 @@ static void test_out_of_range(void) {
         {"attention: {heads: 99999999999999999999999999999999999999999999999999999999999999999}",
          "is 999999999999999999999999999999999999999999999999999999999999...; must be"},
         {"parallel: {threads: 4097}", "must be auto or an integer from 1 to 4096"},
+        {"attention: {mask: {window: [-2, 0]}}", "c.yaml:1:29: attention.mask.window: is -2; must"},
+        {"attention: {mask: {window: [1, 2, 3]}}",
+         "c.yaml:1:35: attention.mask.window: has another number of integers; must be a list of 2"},
+        {"attention: {mask: {window: [1]}}",
+         "c.yaml:1:28: attention.mask.window: has another number of integers; must be a list of 2"},
+        {"attention: {mask: {documents: []}}", "attention.mask.documents: has another number of"},
+        {"attention: {mask: {documents: [3, 0]}}", "c.yaml:1:35: attention.mask.documents: is 0;"},
+        {"attention: {mask: {key_lengths: [-1]}}", "attention.mask.key_lengths: is -1; must be a "},
+        {"attention: {mask: {prefix: -1}}",
+         "attention.mask.prefix: is -1; must be an integer from "},
         {"verify: {rows: -1}", "is -1; must be an integer from 0 to 1048576"},
         {"input: {synthetic: {seed: 9007199254740993}}", "from 0 to 9007199254740992"},
         {"attention: {scale: 0}", "attention.scale: is 0; must be a number above 0"},
@@ -174,9 +198,16 @@ static void test_out_of_range(void) {
 static void test_unknown_choices(void) {
     static const attn_bad_config cases[] = {
         {"attention: {mask: casual}",
-         "c.yaml:1:19: attention.mask: is 'casual'; must be one of "
-         "none, causal (did you mean causal?)"},
-        {"attention: {mask: sliding}", "is 'sliding'; must be one of none, causal"},
+         "c.yaml:1:19: attention.mask: is 'casual'; must be none, causal or a mapping of causal, "
+         "window, prefix, documents, first, key_lengths (did you mean causal?)"},
+        {"attention: {mask: sliding}", "is 'sliding'; must be none, causal or a mapping"},
+        {"attention: {mask: {causal: top_lfet}}",
+         "c.yaml:1:28: attention.mask.causal: is 'top_lfet'; must be one of false, true, top_left "
+         "(did you mean top_left?)"},
+        {"attention: {mask: {windw: [1, 0]}}",
+         "c.yaml:1:20: attention.mask.windw: is not a key; did you mean attention.mask.window ("},
+        {"attention: {mask: {sinks: 4}}",
+         "the keys of attention.mask are causal, window, prefix, "},
         {"parallel: {circulate: rnig}", "(did you mean ring?)"},
         {"parallel: {circulate: atuo}", "must be one of auto, ring, gather (did you mean auto?)"},
         {"parallel: {layout: contigous}", "(did you mean contiguous?)"},
@@ -185,7 +216,7 @@ static void test_unknown_choices(void) {
         {"compute: {kernel: genric}", "(did you mean generic?)"},
         {"input: {weights: {scheme: liner}}", "(did you mean linear?)"},
         {"input: {synthetic: {tensors: q}}", "is 'q'; must be one of layer, qkv"},
-        {"attention: {mask: \"causal\\0\"}", "is 'causal?'; must be one of"},
+        {"attention: {mask: \"causal\\0\"}", "is 'causal?'; must be none, causal"},
     };
     EXPECT_ALL_BAD(cases);
 }
@@ -195,7 +226,8 @@ static void test_missing_values(void) {
         {"attention:\n  heads:\n  mask: none",
          "c.yaml:2:3: attention.heads: has no value; must be "
          "an integer from 1 to 65536, or left out"},
-        {"attention: {mask: ~}", "c.yaml:1:13: attention.mask: has no value; must be one of none"},
+        {"attention: {mask: ~}",
+         "c.yaml:1:13: attention.mask: has no value; must be none, causal or a "},
         {"input: null", "c.yaml:1:1: input: has no value; must be a mapping of x, memory,"},
         {"output: {y: ''}", "c.yaml:1:13: output.y: is empty; must be a path, or left out"},
         {LAYER, "c.yaml: attention.heads: is missing; give the number of query heads"},
@@ -408,7 +440,7 @@ static void test_defaults(void) {
     CU_ASSERT_EQUAL(config.attention.kv_heads, 4);
     CU_ASSERT_EQUAL(config.attention.head_dim, ATTN_AUTO);
     CU_ASSERT_EQUAL(config.attention.scale, 0.0);
-    CU_ASSERT_EQUAL(config.attention.mask, ATTN_MASK_NONE);
+    CU_ASSERT_EQUAL(config.attention.mask.causal, ATTN_NOT_CAUSAL);
     CU_ASSERT_EQUAL(config.sequence.length, ATTN_AUTO);
     CU_ASSERT_EQUAL(config.sequence.kv_length, ATTN_AUTO);
     CU_ASSERT_EQUAL(config.sequence.batch, ATTN_AUTO);
@@ -438,7 +470,7 @@ static void test_values(void) {
     CU_ASSERT_EQUAL(config.attention.heads, 8);
     CU_ASSERT_EQUAL(config.attention.kv_heads, 2);
     CU_ASSERT_EQUAL(config.attention.scale, 0.5);
-    CU_ASSERT_EQUAL(config.attention.mask, ATTN_MASK_CAUSAL);
+    CU_ASSERT_EQUAL(config.attention.mask.causal, ATTN_CAUSAL);
     CU_ASSERT_EQUAL(config.parallel.sequence, ATTN_AUTO);
     CU_ASSERT_EQUAL(config.parallel.circulate, 1);
     CU_ASSERT_EQUAL(config.parallel.threads, 7);
@@ -491,7 +523,7 @@ static void test_sets(void) {
                                                "input.synthetic={d_model: 8}"};
 
     expect_ok(parse_bytes(GOOD, strlen(GOOD), take_turns, 4));
-    CU_ASSERT_EQUAL(config.attention.mask, ATTN_MASK_NONE);
+    CU_ASSERT_EQUAL(config.attention.mask.causal, ATTN_NOT_CAUSAL);
     CU_ASSERT_EQUAL(config.attention.heads, 6);
     CU_ASSERT_EQUAL(config.attention.kv_heads, 6);
     CU_ASSERT_STRING_EQUAL(config.output.lse, "/out/l.npy");
@@ -544,6 +576,82 @@ static void test_texts(void) {
                    "...; must be a text of at most 255 bytes");
 }
 
+static int has_list(const attn_integers *list, int64_t count, int64_t first, int64_t last) {
+    return list->count == count && list->values[0] == first && list->values[count - 1] == last &&
+           list->file[0] == '\0';
+}
+
+static void test_masks(void) {
+    static const char *const refine[] = {"attention.mask=causal", "attention.mask.window=[128,0]",
+                                         "attention.mask={first: 4}", "attention.mask.first=2"};
+
+    expect_ok(
+        parse("attention: {heads: 4, mask: {causal: top_left, window: [-1, 7], prefix: 3,\n"
+              "  documents: [5, 1, 6], first: 2, key_lengths: lengths.npy}}" REST));
+    CU_ASSERT_EQUAL(config.attention.mask.causal, ATTN_CAUSAL_TOP_LEFT);
+    CU_ASSERT(has_list(&config.attention.mask.window, 2, -1, 7));
+    CU_ASSERT_EQUAL(config.attention.mask.prefix, 3);
+    CU_ASSERT(has_list(&config.attention.mask.documents, 3, 5, 6));
+    CU_ASSERT_EQUAL(config.attention.mask.first, 2);
+    CU_ASSERT_EQUAL(config.attention.mask.key_lengths.count, 0);
+    CU_ASSERT_STRING_EQUAL(config.attention.mask.key_lengths.file, "/in/lengths.npy");
+    CU_ASSERT_EQUAL(config.marks[attn_config_key_find("attention.mask.documents")].line, 2);
+
+    /* A key, or a mapping, refines the mask that is there; a word replaces it. */
+    expect_ok(parse_bytes(GOOD, strlen(GOOD), refine, 4));
+    CU_ASSERT_EQUAL(config.attention.mask.causal, ATTN_CAUSAL);
+    CU_ASSERT(has_list(&config.attention.mask.window, 2, 128, 0));
+    CU_ASSERT_EQUAL(config.attention.mask.first, 2);
+    expect_ok(parse_set("attention: {heads: 4, mask: causal}" REST, "attention.mask.window=[9,0]"));
+    CU_ASSERT_EQUAL(config.attention.mask.causal, ATTN_CAUSAL);
+    CU_ASSERT(has_list(&config.attention.mask.window, 2, 9, 0));
+    expect_ok(parse_set("attention: {heads: 4, mask: {window: [1, 2], prefix: 3}}" REST,
+                        "attention.mask=causal"));
+    CU_ASSERT_EQUAL(config.attention.mask.causal, ATTN_CAUSAL);
+    CU_ASSERT_EQUAL(config.attention.mask.window.count, 0);
+    CU_ASSERT_EQUAL(config.attention.mask.prefix, 0);
+    expect_ok(parse_set("attention: {heads: 4, mask: {causal: true, window: [1, 0]}}" REST,
+                        "attention.mask.window=null"));
+    CU_ASSERT_EQUAL(config.attention.mask.causal, ATTN_CAUSAL);
+    CU_ASSERT_EQUAL(config.attention.mask.window.count, 0);
+    expect_ok(parse_set("attention: {heads: 4, mask: {causal: true}}" REST, "attention.mask=null"));
+    CU_ASSERT_EQUAL(config.attention.mask.causal, ATTN_NOT_CAUSAL);
+    expect_message(parse("attention: {heads: 4, mask: {documents: out.npy}}\n"
+                         "input: {q: q, k: k, v: v}\noutput: {y: /in/out.npy}"),
+                   ATTN_ERR_CONFIG,
+                   "output.y: would overwrite the file of attention.mask.documents");
+}
+
+/* The resolved config says a mask in a word where there is one. */
+static void test_mask_words(void) {
+    static const struct {
+        const char *mask, *json;
+    } cases[] = {
+        {"none", "\"none\""},
+        {"{}", "\"none\""},
+        {"{causal: true, prefix: 0}", "\"causal\""},
+        {"{causal: top_left}", "{\"causal\":\"top_left\",\"prefix\":0,\"first\":0}"},
+        {"{causal: true, window: [5, -1]}",
+         "{\"causal\":true,\"window\":[5,-1],\"prefix\":0,\"first\":0}"},
+        {"{documents: [2, 3]}", "{\"causal\":false,\"prefix\":0,\"documents\":[2,3],\"first\":0}"},
+    };
+
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char text[256], *got;
+        json_t *json;
+
+        snprintf(text, sizeof text, "attention: {heads: 4, mask: %s}" REST, cases[i].mask);
+        expect_ok(parse(text));
+        json = attn_config_json(&config);
+        got = json_dumps(json_object_get(json_object_get(json, "attention"), "mask"),
+                         JSON_COMPACT | JSON_ENCODE_ANY);
+        CU_ASSERT_PTR_NOT_NULL_FATAL(got);
+        CU_ASSERT_STRING_EQUAL(got, cases[i].json);
+        free(got);
+        json_decref(json);
+    }
+}
+
 static void test_later_failures(void) {
     char file[600];
 
@@ -587,6 +695,12 @@ static void expect_round_trip(int as_report) {
 static void test_round_trip(void) {
     static const char *const texts[] = {
         GOOD,
+        "attention: {heads: 4, mask: {causal: top_left, window: [-1, 0], prefix: 3, first: 2,\n"
+        "  documents: [5, 1], key_lengths: /in/lengths.npy}}" REST,
+        "attention: {heads: 4, mask: {causal: true}}" REST,
+        "attention: {heads: 4, mask: {window: [3, 2], key_lengths: [4, 0]}}\nbench: {sweep:\n"
+        "  {attention.mask: [none, {window: [64, 0], causal: true}, {documents: d.npy}],\n"
+        "   attention.mask.window: [[1, 0], [-1, -1]]}}" REST,
         GOOD
         "output: {y: 'a \"b\\c: {#d \xc3\xa9 \xf0\x9f\x90\x9c.npy'}\nparallel: {layout: "
         "contiguous}",
@@ -676,7 +790,7 @@ static void test_reference(void) {
 
     expect_ok(parse(text));
     CU_ASSERT_EQUAL(config.attention.heads, 4);
-    CU_ASSERT_EQUAL(config.attention.mask, ATTN_MASK_CAUSAL);
+    CU_ASSERT_EQUAL(config.attention.mask.causal, ATTN_CAUSAL);
     CU_ASSERT_STRING_EQUAL(config.input.x, "/in/../sample/x.npy");
     expect_round_trip(0);
     uncomment(text);
@@ -791,6 +905,8 @@ int main(void) {
         {"config.sets_win_and_null_takes_out", test_sets},
         {"config.bad_rotations_are_refused", test_bad_rotations},
         {"config.rotations_are_those_of_the_config", test_rotations},
+        {"config.masks_are_words_or_mappings", test_masks},
+        {"config.masks_are_written_in_a_word_where_one_does", test_mask_words},
         {"config.bad_sets_are_refused", test_bad_sets},
         {"config.texts_are_kept_as_they_are", test_texts},
         {"config.later_failures_name_the_place", test_later_failures},

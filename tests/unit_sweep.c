@@ -42,6 +42,22 @@ static void test_points_are_the_product_of_the_axes(void) {
     CU_ASSERT_STRING_EQUAL(sweep->axis[1].values[1], "causal");
 }
 
+static void test_mappings_and_lists_are_values(void) {
+    static attn_config config;
+    const attn_sweep *sweep = &config.bench.sweep;
+    attn_error error;
+
+    CU_ASSERT_EQUAL(parse(BASE "bench: {sweep: {attention.mask: [none, {causal: true,\n"
+                               "  window:   [64, 0]}], attention.mask.window: [[1, 2]]}}",
+                          &config, &error),
+                    ATTN_OK);
+    CU_ASSERT_EQUAL(sweep->axes, 2);
+    CU_ASSERT_STRING_EQUAL(sweep->axis[0].values[0], "none");
+    CU_ASSERT_STRING_EQUAL(sweep->axis[0].values[1], "{causal: true, window: [64, 0]}");
+    CU_ASSERT_STRING_EQUAL(sweep->axis[1].values[0], "[1, 2]");
+    CU_ASSERT_EQUAL(config.attention.mask.window.count, 0); /* tried elsewhere */
+}
+
 static void test_without_a_sweep_there_is_one_point(void) {
     static attn_config config;
     attn_error error;
@@ -66,6 +82,13 @@ static void test_bad_sweeps_are_refused_at_their_place(void) {
         {"{sequence.length: [64, [65]]}", "sequence.length: is a sequence; must be an integer"},
         {"{sequence.length: [64, '65']}", "must be an integer"},
         {"{sequence.length: [null]}", "must be an integer"},
+        {"{attention.mask: [null]}", "attention.mask: is null 'null'; must be none, causal or a "},
+        {"{attention.mask: [{windw: [1, 0]}]}", "did you mean attention.mask.window ("},
+        {"{attention.mask: [{window: [1]}]}", "attention.mask.window: has another number of"},
+        {"{attention.mask: [{documents: 'a, b.npy'}]}", "attention.mask: has too many or too long"},
+        {"{attention.mask: [{documents: [1000000, 1000001, 1000002, 1000003, 1000004, 1000005, "
+         "1000006, 1000007, 1000008, 1000009]}]}",
+         "attention.mask: has too many or too long values; an axis has at most 64 of 95"},
         {"{attention.mask: [none, casual]}", "c.yaml:4:40: attention.mask: "},
         {"{sequence.length: [1], sequence.length: [2]}", "sequence.length: is swept twice"},
     };
@@ -109,6 +132,7 @@ static void test_the_resolved_config_sweeps_the_same(void) {
 int main(void) {
     static const attn_test tests[] = {
         {"points are the product of the axes", test_points_are_the_product_of_the_axes},
+        {"mappings and lists are values", test_mappings_and_lists_are_values},
         {"without a sweep there is one point", test_without_a_sweep_there_is_one_point},
         {"bad sweeps are refused at their place", test_bad_sweeps_are_refused_at_their_place},
         {"the resolved config sweeps the same", test_the_resolved_config_sweeps_the_same},

@@ -14,7 +14,7 @@
  * al. 2022, FlashAttention, and Rabe & Staats 2021.)
  *
  * What makes a kernel correct beyond the formula:
- *  - The bits of a row depend on its own query, its interval and the block
+ *  - The bits of a row depend on its own query, its intervals and the block
  *    alone: not on the other rows of the call, their number, or the row's place
  *    among them. A masked key contributes exactly nothing.
  *  - No score is rounded beyond fp32; every finite score is safe, because the
@@ -72,18 +72,20 @@ void attn_store(attn_storage storage, const float *from, int64_t count, void *to
 /* One call: `rows` queries over one block of keys. Queries, packed keys and packed values
  * are elements of the kernel's storage. */
 typedef struct attn_block_args {
-    const void *query;            /* [rows][key_dim], rows query_stride elements apart */
-    ptrdiff_t query_stride;       /* elements, >= key_dim */
-    int32_t rows;                 /* 1 … attn_kernel.query_rows */
-    int32_t key_dim;              /* d_k >= 1 */
-    int32_t value_dim;            /* d_v >= 1 */
-    const void *keys;             /* packed by pack_keys, from the block's first key on */
-    const void *values;           /* packed by pack_values, likewise */
-    int64_t key_count;            /* keys of the block, >= 1 */
-    const attn_interval *visible; /* [rows], counted from the block's first key, clipped to
-                                     [0, key_count]; NULL: every row sees every key */
-    float scale;                  /* > 0: multiplies the scores before exp */
-    void *scratch;                /* scratch_bytes(), 64-byte aligned, one per thread */
+    const void *query;                 /* [rows][key_dim], rows query_stride elements apart */
+    ptrdiff_t query_stride;            /* elements, >= key_dim */
+    int32_t rows;                      /* 1 … attn_kernel.query_rows */
+    int32_t key_dim;                   /* d_k >= 1 */
+    int32_t value_dim;                 /* d_v >= 1 */
+    const void *keys;                  /* packed by pack_keys, from the block's first key on */
+    const void *values;                /* packed by pack_values, likewise */
+    int64_t key_count;                 /* keys of the block, >= 1 */
+    const attn_interval *visible;      /* [rows], counted from the block's first key, clipped to
+                                          [0, key_count]; NULL: every row sees every key */
+    const attn_interval *also_visible; /* [rows], a second interval of each row, behind the end of
+                                          the first or empty; NULL: none */
+    float scale;                       /* > 0: multiplies the scores before exp */
+    void *scratch;                     /* scratch_bytes(), 64-byte aligned, one per thread */
 } attn_block_args;
 
 typedef struct attn_kernel {
@@ -153,27 +155,69 @@ int32_t attn_kernel_best(attn_storage storage);
 /* "avx2"; NULL past the last level. */
 const char *attn_kernel_name(int level);
 
-/* Which keys the queries see.
+/* Which keys the queries see. {0}: all of them.
  *
- * `none`: all. `causal`: the last query is aligned with the last key, so query
- * i of N sees the keys below i + 1 + N_kv − N (none when that is not positive). */
-typedef enum attn_mask_kind { ATTN_MASK_NONE, ATTN_MASK_CAUSAL } attn_mask_kind;
+ * Query i of N stands beside key a = i + N_kv − N: the last query beside the last key.
+ * With ATTN_CAUSAL_TOP_LEFT it is a = i: the first beside the first. Query i of batch
+ * item b sees key j when
+ *
+ *     s <= j < e                        j is in the document of i: keys [s, e)
+ *     and j < key_lengths[b]            and no padding
+ *     and (   j < s + prefix            and either in the prefix, whatever the query,
+ *          or (    (not causal, or j <= a)
+ *              and (   a − left <= j <= a + right     or in its window,
+ *                   or j < s + first)))               or a first key
+ *
+ * Without documents there is one, [0, N_kv). Documents lie one behind the other and need
+ * N = N_kv; each is masked as if it were alone: its prefix and first keys are counted
+ * from its own start. Key lengths hide keys and move nothing: a stays as it is.
+ *
+ * So a row sees at most two runs of keys. The parts go by these names elsewhere:
+ * causal: is_causal (torch aligns at the top left, FlashAttention from 2.1 on at the bottom
+ * right, as here); window: window_size of FlashAttention; prefix: prefix-LM (Raffel et al.
+ * 2020); first: attention sinks of StreamingLLM (Xiao et al. 2023); document_starts: cu_seqlens. */
+typedef enum attn_causal { ATTN_NOT_CAUSAL, ATTN_CAUSAL, ATTN_CAUSAL_TOP_LEFT } attn_causal;
+
+typedef struct attn_mask_spec {
+    attn_causal causal;
+    int32_t windowed;       /* nonzero: left and right count */
+    int64_t left, right;    /* keys beside a; >= 0, or -1: unbounded; causal: right 0 or -1 */
+    int64_t prefix;         /* >= 0; above 0 only with causal or a window */
+    int64_t first;          /* >= 0; above 0 only with a window */
+    int64_t document_count; /* 0: no documents */
+    const int64_t *document_starts; /* borrowed: [document_count + 1]: 0, ascending, N */
+    const int64_t *key_lengths;     /* borrowed: [B], each 0 … N_kv; NULL: no padding */
+} attn_mask_spec;
 
 typedef struct attn_mask {
-    attn_mask_kind kind;
+    attn_mask_spec spec;
     int64_t length;    /* N, > 0 */
     int64_t kv_length; /* N_kv, > 0 */
+    int64_t batch;     /* B, > 0 */
 } attn_mask;
 
-/* "causal"; NULL when `kind` is past the last. */
-const char *attn_mask_name(int kind);
+/* Runs of keys, ascending, apart from each other by at least one key. Runs that are not there are
+ * {0, 0}, and the first one is there if any is. */
+typedef struct attn_visible {
+    attn_interval span[2];
+} attn_visible;
 
-/* Keys that query `row` (0 … N − 1) sees, within [0, N_kv]. */
-attn_interval attn_mask_visible(const attn_mask *mask, int64_t row);
+/* Keys that query `row` (0 … N − 1) of batch item `item` (0 … B − 1) sees, within [0, N_kv].
+ * O(log documents). */
+attn_visible attn_mask_visible(const attn_mask *mask, int64_t item, int64_t row);
 
-/* Number of (query, key) pairs that the queries [first, last) see; INT64_MAX when
- * it is larger. */
-int64_t attn_mask_pairs(const attn_mask *mask, int64_t first, int64_t last);
+/* For the item of the two functions below: all of the batch together. */
+enum { ATTN_MASK_EVERY_ITEM = -1 };
+
+/* Number of (query, key) pairs that the queries [first, last) of an item, or of all items, see;
+ * INT64_MAX when it is larger. Closed form for each document that the queries touch, and for each
+ * item with a length of its own. */
+int64_t attn_mask_pairs(const attn_mask *mask, int64_t item, int64_t first, int64_t last);
+
+/* Keys that some of the queries [first, last) of an item, or of any item, see: just these when
+ * the queries are of one document. Otherwise up to two runs that hold them all and start and end
+ * with such a key; the longest gap is left out. O(log documents + items). */
+attn_visible attn_mask_span(const attn_mask *mask, int64_t item, int64_t first, int64_t last);
 
 /* The oracle: naive two-pass attention in fp64, one row at a time, in the order
  * of the formula. It shares no code with the kernels. Keys may come in pieces:

@@ -4,7 +4,7 @@
  *
  *     attn_problem problem = {.batch = 1, .length = n, .kv_length = n, .heads = 8,
  *                             .kv_heads = 2, .key_dim = 64, .value_dim = 64,
- *                             .model_dim = 512, .mask = ATTN_MASK_CAUSAL};
+ *                             .model_dim = 512, .mask = {.causal = ATTN_CAUSAL}};
  *     attn_options options = {0};                       // everything auto
  *     attn_plan *plan;
  *     attn_error error;
@@ -42,22 +42,23 @@ enum { ATTN_PLAN_AUTO = 0 };
 
 /* What to compute. All ranks pass the same. */
 typedef struct attn_problem {
-    int64_t batch;     /* B >= 1 */
-    int64_t length;    /* N >= 1, queries */
-    int64_t kv_length; /* N_kv >= 1, keys; equal to N in a layer without memory */
-    int64_t heads;     /* H >= 1 */
-    int64_t kv_heads;  /* H_kv >= 1, divides H */
-    int32_t key_dim;   /* d_k >= 1 */
-    int32_t value_dim; /* d_v >= 1 */
-    int64_t model_dim; /* d_model, or 0: q, k, v are given and there are no projections */
-    float scale;       /* of the scores, > 0; 0: 1 / sqrt(d_k) */
-    attn_mask_kind mask;
-    int64_t memory_dim; /* d_memory: a layer's keys and values come from a memory this wide
-                           (cross-attention); 0: from x */
+    int64_t batch;       /* B >= 1 */
+    int64_t length;      /* N >= 1, queries */
+    int64_t kv_length;   /* N_kv >= 1, keys; equal to N in a layer without memory */
+    int64_t heads;       /* H >= 1 */
+    int64_t kv_heads;    /* H_kv >= 1, divides H */
+    int32_t key_dim;     /* d_k >= 1 */
+    int32_t value_dim;   /* d_v >= 1 */
+    int64_t model_dim;   /* d_model, or 0: q, k, v are given and there are no projections */
+    float scale;         /* of the scores, > 0; 0: 1 / sqrt(d_k) */
+    attn_mask_spec mask; /* {0}: every query sees every key; a plan copies its arrays */
+    int64_t memory_dim;  /* d_memory: a layer's keys and values come from a memory this wide
+                            (cross-attention); 0: from x */
 
     /* Before the scores, q and k go through these, in this order. A row's position is its
      * number in its sequence; with q, k, v given the last query stands where the last key
-     * does, query i at i + N_kv − N. */
+     * does, query i at i + N_kv − N, but with a mask at the top left the first where the first
+     * key does, query i at i. */
     double qk_norm_eps; /* of the RMS norm of each head, > 0; 0: no norm */
     attn_rope rope;     /* rope.dim 0: no rotation */
 } attn_problem;
