@@ -35,7 +35,7 @@ static const char masked_config[] =
     "verify: {rows: 180, tolerance: 1.0e-5}\n";
 
 /* A kernel that leaves its weights in fp32: what is left is elements that fp64 rounds to the
- * other side. An oracle that does not round errs by 2^-9 of a score, some 4e-3. */
+ * other side. An oracle that does not round would be 2e-2 off here. */
 static const char bf16_config[] =
     "attention: {heads: 4, kv_heads: 2, head_dim: 12, rope: {}, qk_norm: {}, mask: causal}\n"
     "sequence: {length: 90, kv_length: 120}\n"
