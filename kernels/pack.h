@@ -15,7 +15,7 @@
     /* [ceil(count / panel)][ceil(dim / depth)][panel][depth] */                                  \
     static inline void attn_pack_keys_##suffix(const type *keys, ptrdiff_t stride, int64_t count, \
                                                int32_t dim, const int64_t panel,                  \
-                                               const int32_t depth, type *to) {                   \
+                                               const int32_t depth, type to[]) {                  \
         for (int64_t first = 0; first < count; first += panel)                                    \
             for (int32_t i = 0; i < dim; i += depth)                                              \
                 for (int64_t j = first; j < first + panel; j++)                                   \
@@ -25,7 +25,7 @@
     /* [ceil(count / depth)][dim][depth] */                                                       \
     static inline void attn_pack_values_##suffix(const type *values, ptrdiff_t stride,            \
                                                  int64_t count, int32_t dim, const int32_t depth, \
-                                                 type *to) {                                      \
+                                                 type to[]) {                                     \
         for (int64_t first = 0; first < count; first += depth, to += (ptrdiff_t)depth * dim) {    \
             if (depth == 1) {                                                                     \
                 memcpy(to, values + first * stride, (size_t)dim * sizeof *to);                    \
