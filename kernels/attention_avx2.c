@@ -19,6 +19,7 @@ enum {
     LANES = 8,
     PANEL_VECTORS = 2,  /* vectors of keys in a panel */
     GROUP_ROWS = 6,     /* rows that share a block of scores */
+    FEW_GROUP_ROWS = 4, /* most of them where keys are not packed: 1, 2 or these */
     QUERY_ROWS = 60,    /* whole groups; the keys of a tile are read once for these */
     COLUMN_VECTORS = 2, /* most vectors of columns of a block of out */
     WIDE_ROWS = 2       /* most rows of a block of more than PANEL_VECTORS vectors */
@@ -119,6 +120,43 @@ static inline __attribute__((always_inline)) void vec_fold_rows(vec rows[LANES])
         _mm256_max_ps(_mm256_unpacklo_ps(half[0], half[1]), _mm256_unpackhi_ps(half[0], half[1]));
 }
 
+/* The same, of sums instead of maxima. */
+static inline __attribute__((always_inline)) void vec_add_rows(vec rows[LANES]) {
+    vec half[4];
+
+    for (int i = 0; i < 4; i++)
+        half[i] = _mm256_add_ps(_mm256_permute2f128_ps(rows[i], rows[i + 4], 0x20),
+                                _mm256_permute2f128_ps(rows[i], rows[i + 4], 0x31));
+    for (int i = 0; i < 2; i++)
+        half[i] = _mm256_add_ps(_mm256_unpacklo_ps(half[i], half[i + 2]),
+                                _mm256_unpackhi_ps(half[i], half[i + 2]));
+    rows[0] =
+        _mm256_add_ps(_mm256_unpacklo_ps(half[0], half[1]), _mm256_unpackhi_ps(half[0], half[1]));
+}
+
+/* Lane i of rows[j] becomes lane j of rows[i]. */
+static inline __attribute__((always_inline)) void vec_transpose(vec rows[LANES]) {
+    vec pairs[LANES], quads[LANES];
+
+    /* Within 128-bit parts: 2 × 2, then 4 × 4 squares. */
+    for (int i = 0; i < LANES; i += 2) {
+        pairs[i] = _mm256_unpacklo_ps(rows[i], rows[i + 1]);
+        pairs[i + 1] = _mm256_unpackhi_ps(rows[i], rows[i + 1]);
+    }
+    for (int i = 0; i < LANES; i += 4)
+        for (int half = 0; half < 2; half++) {
+            const __m256d low = _mm256_castps_pd(pairs[i + half]);
+            const __m256d high = _mm256_castps_pd(pairs[i + 2 + half]);
+
+            quads[i + 2 * half] = _mm256_castpd_ps(_mm256_unpacklo_pd(low, high));
+            quads[i + 2 * half + 1] = _mm256_castpd_ps(_mm256_unpackhi_pd(low, high));
+        }
+    for (int c = 0; c < 4; c++) {
+        rows[c] = _mm256_permute2f128_ps(quads[c], quads[4 + c], 0x20);
+        rows[4 + c] = _mm256_permute2f128_ps(quads[c], quads[4 + c], 0x31);
+    }
+}
+
 /* Halves are added until one lane is left. */
 static inline float vec_sum_of_lanes(vec x) {
     const __m128 half = _mm_add_ps(_mm256_castps256_ps128(x), _mm256_extractf128_ps(x, 1));
@@ -184,6 +222,7 @@ const attn_kernel attn_kernel_avx2 = {
     .pack_keys = pack_keys,
     .pack_values = pack_values,
     .attend = attend,
+    .attend_few = attend_few,
     .merge = merge,
     .finish = finish,
     .peak_work = peak_work,
@@ -200,6 +239,7 @@ const attn_kernel attn_kernel_avx2_bf16 = {
     .pack_keys = pack_keys_bf16,
     .pack_values = pack_values_bf16,
     .attend = attend_widened,
+    .attend_few = attend_few_widened,
     .merge = merge,
     .finish = finish,
     .peak_work = peak_work,

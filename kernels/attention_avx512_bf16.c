@@ -43,6 +43,18 @@ static int supported(void) {
     return (attn_cpu_features() & ATTN_CPU_AVX512_BF16) != 0;
 }
 
+/* A few rows are bound by memory: they take the kernel that widens. */
+static void attend_few(const attn_block_args *args, attn_partial result) {
+    attn_kernel_avx512_widened.attend_few(args, result);
+}
+
+static size_t larger_scratch_bytes(int32_t key_dim, int32_t value_dim) {
+    const size_t few = attn_kernel_avx512_widened.scratch_bytes(key_dim, value_dim);
+    const size_t own = scratch_bytes(key_dim, value_dim);
+
+    return few > own ? few : own;
+}
+
 const attn_kernel attn_kernel_avx512_bf16 = {
     .name = "avx512_bf16",
     .storage = ATTN_BF16,
@@ -50,10 +62,11 @@ const attn_kernel attn_kernel_avx512_bf16 = {
     .key_panel = PANEL,
     .depth = DEPTH,
     .supported = supported,
-    .scratch_bytes = scratch_bytes,
+    .scratch_bytes = larger_scratch_bytes,
     .pack_keys = pack_keys_bf16,
     .pack_values = pack_values_bf16,
     .attend = attend,
+    .attend_few = attend_few,
     .merge = merge,
     .finish = finish,
     .peak_work = peak_work,

@@ -18,6 +18,8 @@
  * Queries, keys and values stored as bf16 are widened where they are spread and packed anyway,
  * keys into a copy of the tile: the result is that of fp32 on the same numbers, bit for bit.
  *
+ * attend_few() packs its keys tile by tile, where the cache holds them.
+ *
  * Fixed bits: an element of the scores, weights or sums is computed by the same
  * operations in the same order wherever its row stands. Missing rows, keys and
  * columns of a group, panel or tile are computed on zeros. A masked key adds
@@ -28,8 +30,7 @@
  *
  * Cost: 2 (key_dim + value_dim) flops and about 25 for the exponential a pair.
  * Scratch, in floats: 4 query_rows key_dim + (TILE_KEYS + query_rows) value_dim,
- * value_dim rounded up to whole panels, + 20 TILE_KEYS, and TILE_KEYS key_dim for bf16.
- * (Blocking and packing:
+ * value_dim rounded up to whole panels, + (20 + key_dim) TILE_KEYS. (Blocking and packing:
  * Goto & van de Geijn 2008.) */
 #include <assert.h>
 #include <math.h>
@@ -61,7 +62,7 @@ typedef struct workspace {
     quad *out;     /* [GROUPS][value panels][GROUP_ROWS][VECTORS] */
     float *values; /* [value panels][TILE_KEYS][PANEL] */
     float *score;  /* [GROUP_ROWS][TILE_KEYS], then the weights */
-    float *keys;   /* [TILE_KEYS][key_dim], panels: a widened tile */
+    float *keys;   /* [TILE_KEYS][key_dim], panels: a tile widened or packed here */
     int32_t value_panels;
 } workspace;
 
@@ -116,13 +117,10 @@ static size_t scratch_bytes(int32_t key_dim, int32_t value_dim) {
     const size_t panels = (size_t)panels_of(value_dim);
     const size_t quads = (size_t)GROUPS * (size_t)key_dim * GROUP_ROWS +
                          (size_t)TILE_KEYS * GROUP_ROWS + GROUPS * panels * GROUP_ROWS * VECTORS;
-    const size_t floats = panels * TILE_KEYS * PANEL + GROUP_ROWS * TILE_KEYS;
+    const size_t floats =
+        panels * TILE_KEYS * PANEL + GROUP_ROWS * TILE_KEYS + (size_t)TILE_KEYS * (size_t)key_dim;
 
     return quads * sizeof(quad) + floats * sizeof(float);
-}
-
-static size_t scratch_bytes_bf16(int32_t key_dim, int32_t value_dim) {
-    return scratch_bytes(key_dim, value_dim) + (size_t)TILE_KEYS * (size_t)key_dim * sizeof(float);
 }
 
 static workspace lay_out(const attn_block_args *args) {
@@ -181,17 +179,18 @@ static inline void copy_elements(attn_storage storage, const void *from, int64_t
 /* The tile's values in panels, zeros where there is no key or no column.
  * Returns whether all are finite: 0 · x is 0 for just these. */
 static inline int widen_and_pack_values(attn_storage storage, const attn_block_args *args,
-                                        const key_tile *tile, float *panels) {
+                                        ptrdiff_t value_stride, const key_tile *tile,
+                                        float *panels) {
     const int64_t keys = (tile->count + PANEL - 1) / PANEL * PANEL;
     quad probe[VECTORS] = {{0}};
 
     for (int32_t column = 0; column < args->value_dim;
          column += PANEL, panels += TILE_KEYS * PANEL) {
         const int32_t left = args->value_dim - column;
-        int64_t from = tile->first * args->value_dim + column;
+        int64_t from = tile->first * value_stride + column;
         float *to = panels;
 
-        for (int64_t j = 0; j < tile->count; j++, from += args->value_dim, to += PANEL) {
+        for (int64_t j = 0; j < tile->count; j++, from += value_stride, to += PANEL) {
             if (left >= PANEL) {
                 copy_elements(storage, args->values, from, PANEL, to);
             } else {
@@ -429,18 +428,35 @@ static void attend_group(const attn_block_args *args, const workspace *space, co
         add_values(space, view, factor, out);
 }
 
+/* Keys as they are, to panels of floats. */
+static inline void pack_tile_keys(attn_storage storage, const attn_block_args *args,
+                                  const key_tile *tile, float *panels) {
+    for (int64_t first = 0; first < tile->count; first += PANEL)
+        for (int32_t i = 0; i < args->key_dim; i++)
+            for (int64_t j = first; j < first + PANEL; j++)
+                *panels++ = j < tile->count ? element_of(storage, args->keys,
+                                                         (tile->first + j) * args->key_stride + i)
+                                            : 0.0f;
+}
+
 /* Brings the tile's keys and values into the form that attend_group reads. */
-static inline void prepare_tile(attn_storage storage, const attn_block_args *args,
+static inline void prepare_tile(attn_storage storage, int packed, const attn_block_args *args,
                                 const workspace *space, key_tile *tile) {
     const int64_t at = tile->first * args->key_dim;
     const int64_t elems = (tile->count + PANEL - 1) / PANEL * PANEL * args->key_dim;
 
-    tile->finite = widen_and_pack_values(storage, args, tile, space->values);
-    tile->keys = storage == ATTN_FP32 ? (const float *)args->keys + at : space->keys;
-    if (storage != ATTN_FP32) copy_elements(storage, args->keys, at, elems, space->keys);
+    tile->finite = widen_and_pack_values(
+        storage, args, packed ? args->value_dim : args->value_stride, tile, space->values);
+    tile->keys = space->keys;
+    if (!packed)
+        pack_tile_keys(storage, args, tile, space->keys);
+    else if (storage == ATTN_FP32)
+        tile->keys = (const float *)args->keys + at;
+    else
+        copy_elements(storage, args->keys, at, elems, space->keys);
 }
 
-static inline void attend_tile(attn_storage storage, const attn_block_args *args,
+static inline void attend_tile(attn_storage storage, int packed, const attn_block_args *args,
                                const workspace *space, key_tile *tile, running *state) {
     int prepared = 0;
 
@@ -449,7 +465,7 @@ static inline void attend_tile(attn_storage storage, const attn_block_args *args
             state->visible + group, args->also_visible == NULL ? NULL : state->also + group, tile);
 
         if (view.first >= view.last) continue;
-        if (!prepared) prepare_tile(storage, args, space, tile);
+        if (!prepared) prepare_tile(storage, packed, args, space, tile);
         prepared = 1;
         attend_group(args, space, tile, &view, group, state);
     }
@@ -475,7 +491,7 @@ static void write_result(const attn_block_args *args, const workspace *space, co
     }
 }
 
-static inline void attend_stored(attn_storage storage, const attn_block_args *args,
+static inline void attend_stored(attn_storage storage, int packed, const attn_block_args *args,
                                  attn_partial result) {
     const workspace space = lay_out(args);
     running state;
@@ -488,17 +504,25 @@ static inline void attend_stored(attn_storage storage, const attn_block_args *ar
         const int64_t left = args->key_count - first;
         key_tile tile = {.first = first, .count = left < TILE_KEYS ? left : TILE_KEYS};
 
-        attend_tile(storage, args, &space, &tile, &state);
+        attend_tile(storage, packed, args, &space, &tile, &state);
     }
     write_result(args, &space, &state, result);
 }
 
 static void attend(const attn_block_args *args, attn_partial result) {
-    attend_stored(ATTN_FP32, args, result);
+    attend_stored(ATTN_FP32, 1, args, result);
 }
 
 static void attend_bf16(const attn_block_args *args, attn_partial result) {
-    attend_stored(ATTN_BF16, args, result);
+    attend_stored(ATTN_BF16, 1, args, result);
+}
+
+static void attend_few(const attn_block_args *args, attn_partial result) {
+    attend_stored(ATTN_FP32, 0, args, result);
+}
+
+static void attend_few_bf16(const attn_block_args *args, attn_partial result) {
+    attend_stored(ATTN_BF16, 0, args, result);
 }
 
 /* out = left · left_factor + right · right_factor. A chunk is read as a whole
@@ -597,6 +621,7 @@ const attn_kernel attn_kernel_generic = {
     .pack_keys = pack_keys,
     .pack_values = pack_values,
     .attend = attend,
+    .attend_few = attend_few,
     .merge = merge,
     .finish = finish,
     .peak_work = peak_work,
@@ -609,10 +634,11 @@ const attn_kernel attn_kernel_generic_bf16 = {
     .key_panel = PANEL,
     .depth = 1,
     .supported = supported,
-    .scratch_bytes = scratch_bytes_bf16,
+    .scratch_bytes = scratch_bytes,
     .pack_keys = pack_keys_bf16,
     .pack_values = pack_values_bf16,
     .attend = attend_bf16,
+    .attend_few = attend_few_bf16,
     .merge = merge,
     .finish = finish,
     .peak_work = peak_work,

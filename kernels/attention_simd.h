@@ -115,9 +115,10 @@ typedef struct row_group {
 typedef struct call {
     const attn_block_args *args;
     attn_partial result;
-    float *weights; /* [vectors of a tile][rows of the group][LANES]; first the scores */
-    float *query;   /* the groups' */
-    float *widened; /* a tile's keys and values */
+    float *weights;         /* [vectors of a tile][rows of the group][LANES]; first the scores */
+    float *query;           /* the groups' */
+    float *widened;         /* a tile's keys and values */
+    ptrdiff_t value_stride; /* words from one step of the values to the next */
     float exponent_scale;
     float lowest; /* difference of scores that 2^x raises to its floor */
 } call;
@@ -402,17 +403,18 @@ typedef struct out_block {
 ALWAYS_INLINE void add_block(const int rows, const int vectors, const int masked, const call *self,
                              const key_tile *tile, const int started, const out_block *block) {
     const int32_t value_dim = self->args->value_dim;
-    right_operand right = {.at = tile->values + block->first * value_dim + block->column,
-                           .step = value_dim,
-                           .apart = 2 * LANES,
-                           .tail = block->tail};
+    right_operand right = {
+        .at = tile->values + block->first * self->value_stride + block->column,
+        .step = self->value_stride,
+        .apart = 2 * LANES,
+        .tail = block->tail};
     float *out = self->result.out + (ptrdiff_t)block->row * value_dim + block->column;
     vec sum[GROUP_ROWS][MAX_VECTORS];
 
     multiply(rows, vectors, masked, 0, sum, block->weights, block->chunk, block->first, block->last,
              right);
     if (DEPTH == 1 && rows == 1 && block->also.first < block->also.last) {
-        right.at += (block->also.first - block->first) * value_dim;
+        right.at += (block->also.first - block->first) * self->value_stride;
         multiply(rows, vectors, masked, 1, sum, block->weights, block->chunk, block->also.first,
                  block->also.last, right);
     }
@@ -518,7 +520,7 @@ static void add_visible_values(const call *self, const row_group *group, const k
             vec sum = vec_splat(0);
 
             for (int64_t t = row.first / 2; 2 * t < row.last; t++) {
-                const vec words = vec_load_masked(tile->values + t * value_dim + c, lanes);
+                const vec words = vec_load_masked(tile->values + t * self->value_stride + c, lanes);
                 const float *weight =
                     block.weights + t / LANES * block.chunk + r * LANES + t % LANES;
 
@@ -534,15 +536,16 @@ static void add_visible_values(const call *self, const row_group *group, const k
 
 /* Whether 0 times any of the tile's values is 0. */
 static int values_are_finite(const call *self, key_tile *tile) {
-    const int64_t count = words_of(tile->count) * self->args->value_dim;
+    const int32_t value_dim = self->args->value_dim;
     vec probe = vec_splat(0);
-    int64_t i = 0;
 
     if (tile->finite >= 0) return tile->finite;
-    for (; i + LANES <= count; i += LANES)
-        probe = vec_step(vec_splat(0), vec_load(tile->values + i), probe);
-    probe =
-        vec_step(vec_splat(0), vec_load_masked(tile->values + i, mask_lanes(0, count - i)), probe);
+    for (int64_t t = 0; t < words_of(tile->count); t++)
+        for (int32_t c = 0; c < value_dim; c += LANES)
+            probe = vec_step(vec_splat(0),
+                             vec_load_masked(tile->values + t * self->value_stride + c,
+                                             mask_lanes(0, value_dim - c)),
+                             probe);
     tile->finite = vec_sum_of_lanes(probe) == 0;
     return tile->finite;
 }
@@ -647,6 +650,18 @@ ALWAYS_INLINE void copy_queries(const int widen, const attn_block_args *args, in
         }
 }
 
+/* A group of rows that have seen nothing yet, with their queries at `query`. */
+ALWAYS_INLINE void start_group(const int widen, const call *self, int32_t first, int32_t rows,
+                               float *query, row_group *group) {
+    group->first = first;
+    group->rows = rows;
+    group->started = 0;
+    group->query = query;
+    group->max = vec_splat(-INFINITY);
+    for (int r = 0; r < rows; r++) group->sum[r] = vec_splat(0);
+    copy_queries(widen, self->args, first, rows, query);
+}
+
 /* Cuts the call's rows into groups that have seen nothing yet; their number. */
 ALWAYS_INLINE int start_groups(const int widen, const call *self, row_group *groups) {
     const attn_block_args *args = self->args;
@@ -654,15 +669,9 @@ ALWAYS_INLINE int start_groups(const int widen, const call *self, row_group *gro
     int count = 0;
 
     for (int32_t row = 0; row < args->rows; row += groups[count++].rows) {
-        row_group *group = &groups[count];
+        const int32_t rows = largest_shape(args->rows - row)->rows;
 
-        group->first = row;
-        group->rows = largest_shape(args->rows - row)->rows;
-        group->started = 0;
-        group->query = self->query + row * row_elems;
-        group->max = vec_splat(-INFINITY);
-        for (int r = 0; r < group->rows; r++) group->sum[r] = vec_splat(0);
-        copy_queries(widen, args, row, group->rows, group->query);
+        start_group(widen, self, row, rows, self->query + row * row_elems, &groups[count]);
     }
     return count;
 }
@@ -700,6 +709,14 @@ static void widen_tile(const call *self, key_tile *tile) {
     tile->values = self->widened + key_elems;
 }
 
+#if DEPTH == 1
+static size_t scratch_bytes_widened(int32_t key_dim, int32_t value_dim) {
+    return scratch_bytes(key_dim, value_dim) + (size_t)tile_keys(key_dim, value_dim) *
+                                                   ((size_t)key_dim + (size_t)value_dim) *
+                                                   sizeof(float);
+}
+#endif
+
 ALWAYS_INLINE void attend_tiles(const int widen, const attn_block_args *args, attn_partial result) {
     const float exponent_scale = args->scale * ATTN_LOG2_E;
     const int64_t most_keys = tile_keys(args->key_dim, args->value_dim);
@@ -709,6 +726,7 @@ ALWAYS_INLINE void attend_tiles(const int widen, const attn_block_args *args, at
                        .weights = args->scratch,
                        .query = query,
                        .widened = query + query_elems(args->key_dim),
+                       .value_stride = args->value_dim,
                        .exponent_scale = exponent_scale,
                        .lowest = lowest_difference(exponent_scale)};
     row_group groups[MAX_GROUPS];
@@ -742,30 +760,59 @@ static void attend(const attn_block_args *args, attn_partial result) {
 }
 
 #if DEPTH == 1
-static void attend_widened(const attn_block_args *args, attn_partial result) {
-    attend_tiles(1, args, result);
+#include "attention_few.h"
+#endif
+
+/* ---- packing -------------------------------------------------------------- */
+
+/* Keys in panels: squares of LANES keys × LANES words are turned over in registers. */
+static void pack_words(const void *keys, ptrdiff_t stride, int64_t count, int32_t dim,
+                       float *panels) {
+    const int64_t words = words_of(dim);
+
+    for (int64_t key = 0; key < (count + PANEL - 1) / PANEL * PANEL; key += LANES)
+        for (int64_t word = 0; word < words; word += LANES) {
+            float *to = panels + key / PANEL * PANEL * words + word * PANEL + key % PANEL;
+            vec square[LANES];
+
+            UNROLL for (int j = 0; j < LANES; j++) square[j] =
+                key + j < count
+                    ? vec_load_elems(keys, (key + j) * stride + word * DEPTH, dim - word * DEPTH)
+                    : vec_splat(0);
+            vec_transpose(square);
+            for (int i = 0; i < LANES && word + i < words; i++)
+                vec_store(to + (ptrdiff_t)i * PANEL, square[i]);
+        }
 }
 
-static size_t scratch_bytes_widened(int32_t key_dim, int32_t value_dim) {
-    return scratch_bytes(key_dim, value_dim) + (size_t)tile_keys(key_dim, value_dim) *
-                                                   ((size_t)key_dim + (size_t)value_dim) *
-                                                   sizeof(float);
-}
+#if DEPTH == 1
 
 static void pack_keys(const void *keys, ptrdiff_t stride, int64_t count, int32_t dim, void *to) {
-    attn_pack_keys_floats(keys, stride, count, dim, PANEL, DEPTH, to);
+    pack_words(keys, stride, count, dim, to);
 }
 
 static void pack_values(const void *values, ptrdiff_t stride, int64_t count, int32_t dim,
                         void *to) {
     attn_pack_values_floats(values, stride, count, dim, DEPTH, to);
 }
-#endif
 
 static void pack_keys_bf16(const void *keys, ptrdiff_t stride, int64_t count, int32_t dim,
                            void *to) {
     attn_pack_keys_halves(keys, stride, count, dim, PANEL, DEPTH, to);
 }
+
+static void attend_widened(const attn_block_args *args, attn_partial result) {
+    attend_tiles(1, args, result);
+}
+
+#else
+
+static void pack_keys_bf16(const void *keys, ptrdiff_t stride, int64_t count, int32_t dim,
+                           void *to) {
+    pack_words(keys, stride, count, dim, to);
+}
+
+#endif
 
 static void pack_values_bf16(const void *values, ptrdiff_t stride, int64_t count, int32_t dim,
                              void *to) {

@@ -17,6 +17,7 @@ enum {
     LANES = 16,
     PANEL_VECTORS = 2,  /* vectors of keys in a panel */
     GROUP_ROWS = 14,    /* rows that share a block of scores */
+    FEW_GROUP_ROWS = 4, /* most of them where keys are not packed: 1, 2 or these */
     QUERY_ROWS = 56,    /* whole groups; the keys of a tile are read once for these */
     COLUMN_VECTORS = 2, /* most vectors of columns of a block of out */
     WIDE_ROWS = 4       /* most rows of a block of more than PANEL_VECTORS vectors */
@@ -113,6 +114,58 @@ static inline __attribute__((always_inline)) void vec_fold_rows(vec rows[LANES])
                                 _mm512_unpackhi_ps(quarter[i], quarter[i + 2]));
     rows[0] =
         _mm512_max_ps(_mm512_unpacklo_ps(half[0], half[1]), _mm512_unpackhi_ps(half[0], half[1]));
+}
+
+/* The same, of sums instead of maxima. */
+static inline __attribute__((always_inline)) void vec_add_rows(vec rows[LANES]) {
+    vec half[4], quarter[4];
+
+    for (int i = 0; i < 4; i++) {
+        half[0] = _mm512_add_ps(_mm512_shuffle_f32x4(rows[i], rows[i + 4], 0x44),
+                                _mm512_shuffle_f32x4(rows[i], rows[i + 4], 0xee));
+        half[1] = _mm512_add_ps(_mm512_shuffle_f32x4(rows[i + 8], rows[i + 12], 0x44),
+                                _mm512_shuffle_f32x4(rows[i + 8], rows[i + 12], 0xee));
+        quarter[i] = _mm512_add_ps(_mm512_shuffle_f32x4(half[0], half[1], 0x88),
+                                   _mm512_shuffle_f32x4(half[0], half[1], 0xdd));
+    }
+    for (int i = 0; i < 2; i++)
+        half[i] = _mm512_add_ps(_mm512_unpacklo_ps(quarter[i], quarter[i + 2]),
+                                _mm512_unpackhi_ps(quarter[i], quarter[i + 2]));
+    rows[0] =
+        _mm512_add_ps(_mm512_unpacklo_ps(half[0], half[1]), _mm512_unpackhi_ps(half[0], half[1]));
+}
+
+/* Lane i of rows[j] becomes lane j of rows[i]. */
+static inline __attribute__((always_inline)) void vec_transpose(vec rows[LANES]) {
+    vec pairs[LANES], quads[LANES], halves[LANES];
+
+    /* Within 128-bit parts: 2 × 2, then 4 × 4 squares. */
+    for (int i = 0; i < LANES; i += 2) {
+        pairs[i] = _mm512_unpacklo_ps(rows[i], rows[i + 1]);
+        pairs[i + 1] = _mm512_unpackhi_ps(rows[i], rows[i + 1]);
+    }
+    for (int i = 0; i < LANES; i += 4)
+        for (int half = 0; half < 2; half++) {
+            const __m512d low = _mm512_castps_pd(pairs[i + half]);
+            const __m512d high = _mm512_castps_pd(pairs[i + 2 + half]);
+
+            quads[i + 2 * half] = _mm512_castpd_ps(_mm512_unpacklo_pd(low, high));
+            quads[i + 2 * half + 1] = _mm512_castpd_ps(_mm512_unpackhi_pd(low, high));
+        }
+    /* Part p of quads[4 b + c] holds lane 4 p + c of the rows 4 b … 4 b + 3. */
+    for (int c = 0; c < 4; c++)
+        for (int pair = 0; pair < 2; pair++) {
+            const vec low = quads[8 * pair + c], high = quads[8 * pair + 4 + c];
+
+            halves[4 * pair + c] = _mm512_shuffle_f32x4(low, high, 0x88);
+            halves[8 + 4 * pair + c] = _mm512_shuffle_f32x4(low, high, 0xdd);
+        }
+    for (int c = 0; c < 4; c++) {
+        rows[c] = _mm512_shuffle_f32x4(halves[c], halves[4 + c], 0x88);
+        rows[8 + c] = _mm512_shuffle_f32x4(halves[c], halves[4 + c], 0xdd);
+        rows[4 + c] = _mm512_shuffle_f32x4(halves[8 + c], halves[12 + c], 0x88);
+        rows[12 + c] = _mm512_shuffle_f32x4(halves[8 + c], halves[12 + c], 0xdd);
+    }
 }
 
 /* Halves are added until one lane is left. */

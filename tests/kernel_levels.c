@@ -1,8 +1,9 @@
 /* One kernel against the oracle and the contract of attnspan/kernels.h:
  *
- *     kernel_levels LEVEL STORAGE [PREFIX]
+ *     kernel_levels LEVEL STORAGE [PREFIX [few]]
  *
- * runs the tests whose names begin with PREFIX, and exits with 77 when there is no such level
+ * runs the tests whose names begin with PREFIX, with `few` on attend_few() instead of attend(),
+ * and exits with 77 when there is no such level
  * in this build or this machine does not run it. tests/CMakeLists.txt lists them all. */
 #include <float.h>
 #include <math.h>
@@ -37,6 +38,17 @@ static const double pairs_error_bound = 1.2e-2;
 /* Bound of |error| / (1 + |lse|): the same weights summed, and one rounding. */
 static const double lse_bound = 1e-6;
 
+static int few; /* attend_few() is tested */
+
+static int32_t most_rows(const attn_kernel *kernel) {
+    return few ? ATTN_FEW_ROWS : kernel->query_rows;
+}
+
+/* Whether weights are rounded to bf16. */
+static int rounds_weights(const attn_kernel *kernel) {
+    return kernel->depth == 2 && !few;
+}
+
 enum { GUARD = 16 }; /* floats before and after each output */
 
 /* One call of one kernel, with its inputs. */
@@ -44,7 +56,7 @@ typedef struct problem {
     const attn_kernel *kernel;
     int32_t rows, key_dim, value_dim;
     int64_t keys;
-    ptrdiff_t query_stride, key_stride;
+    ptrdiff_t query_stride, key_stride, value_stride; /* of the stored values */
     float scale;
     float *query, *key, *value;                     /* owned; pack() rounds them to the storage */
     void *stored_query, *stored_key, *stored_value; /* owned: the same in the storage */
@@ -206,6 +218,7 @@ static problem problem_new(const attn_kernel *kernel, int32_t rows, int64_t keys
                  .keys = keys,
                  .query_stride = key_dim + (ptrdiff_t)(random_bits() % 4),
                  .key_stride = key_dim + (ptrdiff_t)(random_bits() % 4),
+                 .value_stride = value_dim + (ptrdiff_t)(random_bits() % 4),
                  .scale = 1.0f / sqrtf((float)key_dim)};
     const size_t scratch_bytes = kernel->scratch_bytes(key_dim, value_dim);
     const size_t value_elems = (size_t)keys * (size_t)value_dim;
@@ -215,7 +228,7 @@ static problem problem_new(const attn_kernel *kernel, int32_t rows, int64_t keys
     p.value = floats(value_elems);
     p.stored_query = elements(&p, query_elems(&p));
     p.stored_key = elements(&p, key_elems(&p));
-    p.stored_value = elements(&p, (int64_t)value_elems);
+    p.stored_value = elements(&p, (keys - 1) * p.value_stride + value_dim);
     p.packed_keys = elements(&p, attn_packed_key_elems(kernel, keys, key_dim));
     p.packed_values = elements(&p, attn_packed_value_elems(kernel, keys, value_dim));
     p.visible = allocate((size_t)rows * sizeof *p.visible);
@@ -254,8 +267,10 @@ static attn_block_args args_of(const problem *p) {
                              .rows = p->rows,
                              .key_dim = p->key_dim,
                              .value_dim = p->value_dim,
-                             .keys = p->packed_keys,
-                             .values = p->packed_values,
+                             .keys = few ? p->stored_key : p->packed_keys,
+                             .values = few ? p->stored_value : p->packed_values,
+                             .key_stride = p->key_stride,
+                             .value_stride = p->value_stride,
                              .key_count = p->keys,
                              .visible = p->visible,
                              .also_visible = p->has_also ? p->also : NULL,
@@ -271,23 +286,32 @@ static void expect(int holds, const problem *p, const char *what) {
                 (int)p->value_dim);
 }
 
-/* Stores rows of `columns` floats, `stride` apart, and rounds them to what is stored. */
+/* Stores rows of `columns` floats, `stride` apart, at rows `to_stride` apart, and rounds them to
+ * what is stored. */
 static void store(const problem *p, float *data, ptrdiff_t stride, int64_t rows, int32_t columns,
-                  void *to) {
+                  void *to, ptrdiff_t to_stride) {
     for (int64_t row = 0; row < rows; row++) {
         attn_store(p->kernel->storage, data + row * stride, columns,
-                   (char *)to + bytes_of(p, row * stride));
-        for (int64_t i = row * stride; i < row * stride + columns; i++)
-            data[i] = element_at(p, to, i);
+                   (char *)to + bytes_of(p, row * to_stride));
+        for (int64_t i = 0; i < columns; i++)
+            data[row * stride + i] = element_at(p, to, row * to_stride + i);
     }
 }
 
 static void pack(const problem *p) {
-    store(p, p->query, p->query_stride, p->rows, p->key_dim, p->stored_query);
-    store(p, p->key, p->key_stride, p->keys, p->key_dim, p->stored_key);
-    store(p, p->value, p->value_dim, p->keys, p->value_dim, p->stored_value);
+    store(p, p->query, p->query_stride, p->rows, p->key_dim, p->stored_query, p->query_stride);
+    store(p, p->key, p->key_stride, p->keys, p->key_dim, p->stored_key, p->key_stride);
+    store(p, p->value, p->value_dim, p->keys, p->value_dim, p->stored_value, p->value_stride);
     p->kernel->pack_keys(p->stored_key, p->key_stride, p->keys, p->key_dim, p->packed_keys);
-    p->kernel->pack_values(p->stored_value, p->value_dim, p->keys, p->value_dim, p->packed_values);
+    p->kernel->pack_values(p->stored_value, p->value_stride, p->keys, p->value_dim,
+                           p->packed_values);
+}
+
+static void attend(const attn_kernel *kernel, const attn_block_args *args, attn_partial result) {
+    if (few)
+        kernel->attend_few(args, result);
+    else
+        kernel->attend(args, result);
 }
 
 static attn_partial solve(const problem *p) {
@@ -295,7 +319,7 @@ static attn_partial solve(const problem *p) {
     const attn_block_args args = args_of(p);
 
     pack(p);
-    p->kernel->attend(&args, result);
+    attend(p->kernel, &args, result);
     return result;
 }
 
@@ -369,7 +393,7 @@ static void expect_oracle(const problem *p, attn_partial partial) {
     }
     if (seen > 0) {
         const double rms = sqrt(squares / (seen * (double)p->value_dim));
-        const double bound = p->kernel->depth == 2 ? pairs_error_bound : error_bound;
+        const double bound = rounds_weights(p->kernel) ? pairs_error_bound : error_bound;
 
         expect(worst <= bound * rms, p, "error of out");
         if (!(worst <= bound * rms)) fprintf(stderr, "    error / RMS %.3g\n", worst / rms);
@@ -475,9 +499,9 @@ static const struct sweep {
 static int32_t resolve(int32_t entry, const attn_kernel *kernel, int32_t same) {
     switch (entry) {
         case ALL_ROWS:
-            return kernel->query_rows;
+            return most_rows(kernel);
         case HALF_ROWS:
-            return kernel->query_rows / 2 + 1;
+            return most_rows(kernel) / 2 + 1;
         case PANEL:
             return kernel->key_panel;
         case PANEL_LESS:
@@ -520,7 +544,7 @@ static void check_sweep(const attn_kernel *kernel, const struct sweep *sweep) {
                 for (const int32_t *r = sweep->rows; *r != 0; r++) {
                     const int32_t rows = resolve(*r, kernel, 0);
 
-                    if (rows > kernel->query_rows) continue;
+                    if (rows > most_rows(kernel)) continue;
                     check_problem(kernel, rows, resolve(*k, kernel, 0), *d,
                                   resolve(*v, kernel, *d));
                 }
@@ -529,7 +553,7 @@ static void check_sweep(const attn_kernel *kernel, const struct sweep *sweep) {
 /* ---- what the tests do for each kernel ----------------------------------- */
 
 static void check_row_counts(const attn_kernel *kernel) {
-    for (int32_t rows = 1; rows <= kernel->query_rows; rows++)
+    for (int32_t rows = 1; rows <= most_rows(kernel); rows++)
         check_problem(kernel, rows, 45, 12, 20);
 }
 
@@ -586,7 +610,7 @@ static void check_widening(const attn_kernel *kernel) {
     if (kernel->storage != ATTN_BF16 || kernel->depth != 1) return; /* nothing is widened */
     while (strcmp(attn_kernel_name(level), kernel->name) != 0) level++;
     for (size_t m = 0; m < sizeof masks / sizeof *masks; m++) {
-        problem p = problem_new(kernel, kernel->query_rows, 300, 37, 21), wide;
+        problem p = problem_new(kernel, most_rows(kernel), 300, 37, 21), wide;
         attn_partial narrow_result, wide_result;
 
         p.has_also = m % 2 == 1;
@@ -691,8 +715,8 @@ static void check_weights(const attn_kernel *kernel) {
 
         /* Rounded to bf16, where pairs multiply: a relative 2^-8 more. */
         if (x >= -126)
-            expect(error <= (1.5 - 0.75 * x) * ulp + (kernel->depth == 2 ? 0x1p-8 * wanted : 0), &p,
-                   "error of a weight");
+            expect(error <= (1.5 - 0.75 * x) * ulp + (rounds_weights(kernel) ? 0x1p-8 * wanted : 0),
+                   &p, "error of a weight");
         else
             expect(error <= 0x1p-126, &p, "a weight too small for its score");
     }
@@ -704,7 +728,7 @@ static void check_weights(const attn_kernel *kernel) {
 /* A problem whose rows see all kinds of intervals of three tiles or more; its
  * values reach down to where products underflow. */
 static problem mixed_problem(const attn_kernel *kernel) {
-    problem p = problem_new(kernel, kernel->query_rows, 300, 19, 21);
+    problem p = problem_new(kernel, most_rows(kernel), 300, 19, 21);
 
     for (int32_t row = 0; row < p.rows; row++)
         p.visible[row] = masks[(size_t)row % (sizeof masks / sizeof *masks)](row, p.rows, p.keys);
@@ -769,12 +793,12 @@ static void check_null_is_full(const attn_kernel *kernel) {
     static const int32_t key_counts[] = {1, 8, 31, 32, 100, 128, 300};
 
     for (size_t k = 0; k < sizeof key_counts / sizeof *key_counts; k++) {
-        problem p = problem_new(kernel, kernel->query_rows, key_counts[k], 11, 13);
+        problem p = problem_new(kernel, most_rows(kernel), key_counts[k], 11, 13);
         const attn_partial wanted = solve(&p), result = partial_new(p.rows, p.value_dim);
         attn_block_args args = args_of(&p);
 
         args.visible = NULL;
-        kernel->attend(&args, result);
+        attend(kernel, &args, result);
         expect(partial_same(wanted, result, p.rows, p.value_dim), &p, "NULL and full differ");
         partial_free(wanted);
         partial_free(result);
@@ -786,7 +810,7 @@ static void check_null_is_full(const attn_kernel *kernel) {
  * it, even NaN. */
 static void check_masked_with(const attn_kernel *kernel, int has_also) {
     static const float poison[] = {NAN, INFINITY, -INFINITY, FLT_MAX};
-    problem p = problem_new(kernel, kernel->query_rows, 200, 9, 10);
+    problem p = problem_new(kernel, most_rows(kernel), 200, 9, 10);
     attn_partial wanted;
 
     /* Keys 60 … 69 and 150 … 159 are seen by the last row alone, or by nobody. */
@@ -829,7 +853,7 @@ static void check_second_runs(const attn_kernel *kernel) {
     static const int32_t key_counts[] = {3, 33, 64, 129, 300, 512};
     static const int32_t gaps[] = {1, 2, 15, 16, 17, 100, 257};
     static const int32_t value_dims[] = {20, 37, 64}; /* an RMS over a few would say nothing */
-    const int32_t row_counts[] = {1, 3, kernel->query_rows};
+    const int32_t row_counts[] = {1, 3, most_rows(kernel)};
 
     for (size_t k = 0; k < sizeof key_counts / sizeof *key_counts; k++)
         for (size_t g = 0; g < sizeof gaps / sizeof *gaps; g++)
@@ -975,13 +999,15 @@ static attn_partial solve_part(const problem *p, int64_t first, int64_t last) {
     for (int32_t row = 0; row < p->rows; row++)
         visible[row] =
             clipped(p->visible[row].first - first, p->visible[row].last - first, last - first);
-    args.keys =
-        (const char *)args.keys + bytes_of(p, attn_packed_key_elems(p->kernel, first, p->key_dim));
+    args.keys = (const char *)args.keys +
+                bytes_of(p, few ? first * p->key_stride
+                                : attn_packed_key_elems(p->kernel, first, p->key_dim));
     args.values = (const char *)args.values +
-                  bytes_of(p, attn_packed_value_elems(p->kernel, first, p->value_dim));
+                  bytes_of(p, few ? first * p->value_stride
+                                  : attn_packed_value_elems(p->kernel, first, p->value_dim));
     args.key_count = last - first;
     args.visible = visible;
-    p->kernel->attend(&args, result);
+    attend(p->kernel, &args, result);
     free(visible);
     return result;
 }
@@ -989,7 +1015,7 @@ static attn_partial solve_part(const problem *p, int64_t first, int64_t last) {
 static void check_merged_parts(const attn_kernel *kernel) {
     for (size_t m = 0; m < sizeof masks / sizeof *masks; m++)
         for (int64_t split = ATTN_KEY_UNIT; split < 300; split += 3 * ATTN_KEY_UNIT) {
-            problem p = problem_new(kernel, kernel->query_rows, 300, 18, 17);
+            problem p = problem_new(kernel, most_rows(kernel), 300, 18, 17);
             attn_partial left, right;
 
             for (int32_t row = 0; row < p.rows; row++)
@@ -1149,9 +1175,10 @@ int main(int argc, char **argv) {
     size_t count = 0;
 
     if (argc < 3) {
-        fprintf(stderr, "usage: kernel_levels LEVEL STORAGE [PREFIX]\n");
+        fprintf(stderr, "usage: kernel_levels LEVEL STORAGE [PREFIX [few]]\n");
         return 2;
     }
+    few = argc == 5 && strcmp(argv[4], "few") == 0;
     tested = find_kernel(argv[1], argv[2]);
     if (tested == NULL) {
         printf("skipped: no kernel %s for %s, or not on this CPU\n", argv[1], argv[2]);

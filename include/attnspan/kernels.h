@@ -40,6 +40,9 @@ extern "C" {
  * last: shards can be cut at blocks and their packed panels never straddle. */
 enum { ATTN_KEY_UNIT = 32 };
 
+/* Most rows of one call of attend_few(). */
+enum { ATTN_FEW_ROWS = 8 };
+
 /* Keys [first, last) that a query sees; empty when first >= last. */
 typedef struct attn_interval {
     int64_t first, last;
@@ -79,6 +82,8 @@ typedef struct attn_block_args {
     int32_t value_dim;                 /* d_v >= 1 */
     const void *keys;                  /* packed by pack_keys, from the block's first key on */
     const void *values;                /* packed by pack_values, likewise */
+    ptrdiff_t key_stride;              /* elements from one key, and value, to the next; only */
+    ptrdiff_t value_stride;            /* for attend_few(), where neither is packed */
     int64_t key_count;                 /* keys of the block, >= 1 */
     const attn_interval *visible;      /* [rows], counted from the block's first key, clipped to
                                           [0, key_count]; NULL: every row sees every key */
@@ -99,7 +104,7 @@ typedef struct attn_kernel {
     /* Whether this CPU and its operating system run the kernel. */
     int (*supported)(void);
 
-    /* Working memory of attend() for one thread. */
+    /* Working memory of attend() and attend_few() for one thread. */
     size_t (*scratch_bytes)(int32_t key_dim, int32_t value_dim);
 
     /* Packs keys [key_count][key_dim], rows key_stride elements apart, into
@@ -116,6 +121,11 @@ typedef struct attn_kernel {
     /* The partial of args->rows queries over the block. Writes every element of
      * `result` without reading it. */
     void (*attend)(const attn_block_args *args, attn_partial result);
+
+    /* The same for at most ATTN_FEW_ROWS rows, with keys and values as they are, rows key_stride
+     * and value_stride elements apart: a few queries would wait longer for the packing than for
+     * the products. The sums run in another order than attend()'s. */
+    void (*attend_few)(const attn_block_args *args, attn_partial result);
 
     /* result := left merged with right, where right's keys come after left's.
      * `result` may be `left` or `right`. Merging with an empty partial keeps the
