@@ -5,7 +5,7 @@
 #
 #   --tests    also what the tests need (CUnit)
 #   --checks   also what scripts/test.sh checks with: clang, its formatter and tidy, shellcheck,
-#              SimGrid
+#              SimGrid, NumPy and matplotlib
 #
 # When nothing is missing it does nothing: no apt-get, no root, no network. A tool that is there
 # without its package (an environment module, a build of your own) counts as present. Exit
@@ -15,7 +15,8 @@ set -euo pipefail
 readonly run_packages=(gcc libc6-dev cmake ninja-build pkg-config openmpi-bin libopenmpi-dev
     libopenblas-openmp-dev libyaml-dev libjansson-dev libhwloc-dev)
 readonly test_packages=(libcunit1-dev)
-readonly check_packages=(g++ clang clang-format clang-tidy libomp-dev shellcheck libsimgrid-dev)
+readonly check_packages=(g++ clang clang-format clang-tidy libomp-dev shellcheck libsimgrid-dev
+    python3-numpy python3-matplotlib)
 readonly least_cmake=3.21 # the presets' format
 
 packages=("${run_packages[@]}")
@@ -50,6 +51,7 @@ works() {
         libcunit1-dev) pkg-config --exists cunit 2>/dev/null ;;
         libomp-dev) has_command clang && echo '#include <omp.h>' | clang -fopenmp -E - >/dev/null 2>&1 ;;
         libsimgrid-dev) has_command smpicc ;;
+        python3-*) has_command python3 && python3 -c "import ${1#python3-}" >/dev/null 2>&1 ;;
         *) return 1 ;;
     esac
 }

@@ -165,6 +165,25 @@ check_shell() {
     shellcheck -x scripts/*.sh .ci/run
 }
 
+# The first python3 of PATH that has these modules.
+python_with() {
+    local python
+    while read -r python; do
+        if "$python" -c "import $1" 2>/dev/null; then
+            echo "$python"
+            return
+        fi
+    done < <(type -ap python3)
+    return 1
+}
+
+check_peers() {
+    local python
+    python=$(python_with numpy,matplotlib) || python=$(python_with numpy) ||
+        skip "no python3 here has NumPy"
+    "$python" tests/compare_peers.py build-test/attnspan 2>&1
+}
+
 check_handles() {
     needs smpicc
     scripts/check_handles.sh build-test/attnspan
@@ -188,6 +207,7 @@ if [[ $quick == no ]]; then
     step "clang-tidy" check_tidy
     step "shellcheck" check_shell
     step "MPI handles" check_handles
+    step "peer comparison" check_peers
     step "quickstart" scripts/quickstart.sh
 fi
 

@@ -1,0 +1,1 @@
+"""The parts of compare_peers.py: cases, processes, calls, table and chart."""
