@@ -1,0 +1,240 @@
+#!/usr/bin/env bash
+# Tests attnspan on several hosts, and the laboratory itself. Needs root.
+#
+#     scripts/lab/test.sh [COMMAND]     COMMAND: build/attnspan
+#
+# In a laboratory of its own: the same bytes as one process, over the network and at its rate; a
+# slow and a small host; what happens when a run is stopped, a link falters, a rank, a link or a
+# host is lost; nothing left behind. Takes about half a minute. Exit status: 0 all hold; 1 not;
+# 3 this machine cannot, with the reason.
+set -euo pipefail
+
+[[ ${1:-} != --help ]] || { sed -n '2,/^$/s/^# \{0,1\}//p' "$0" | sed '/^set /d'; exit 0; }
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+program=$(realpath "${1:-$here/../../build/attnspan}")
+cd "$here/../.."
+# shellcheck source=scripts/mpi_env.sh
+source scripts/mpi_env.sh
+
+export ATTNSPAN_LAB=test$$
+export OMP_NUM_THREADS=1
+work=$(mktemp -d)
+failures=0
+
+finish() {
+    local status=$?
+    trap - EXIT
+    "$here/down.sh" || status=1
+    rm -rf "$work"
+    exit "$status"
+}
+trap finish EXIT
+trap 'exit 1' TERM INT
+
+ok() {
+    echo "lab: ok: $*"
+}
+
+bad() {
+    echo "lab: FAILED: $*"
+    [[ ! -s $work/log ]] || sed 's/^/    /' "$work/log"
+    failures=$((failures + 1))
+}
+
+# --- up ------------------------------------------------------------------------
+
+limited=yes
+status=0
+"$here/up.sh" --hosts 6 --slow h4:20% --small h5:150M --share "$work" >"$work/log" 2>&1 || status=$?
+if ((status == 3)) && grep -q "no cgroup" "$work/log"; then
+    limited=no
+    echo "lab: skipped: slow and small hosts: $(sed 's/^[^:]*: error: //' "$work/log" | head -n 1)"
+    status=0
+    "$here/up.sh" --hosts 6 --share "$work" >"$work/log" 2>&1 || status=$?
+fi
+if ((status != 0)); then
+    cat "$work/log" >&2
+    exit "$status"
+fi
+
+# --- the same bytes, over the network ----------------------------------------------
+
+cat >"$work/config.yaml" <<'END'
+attention: {heads: 8, head_dim: 64, mask: causal}
+sequence: {length: 8192}
+input: {synthetic: {seed: 1, tensors: qkv}}
+output: {y: y.npy, lse: lse.npy, report: report.json}
+END
+length=(--set sequence.length=1537)
+
+# on_hosts FOLDER SETTING...: four ranks on four hosts.
+on_hosts() {
+    local folder=$work/$1
+    shift
+    "$here/run.sh" --limit 60 --on h0,h1,h2,h3 -n 4 "$program" run "$work/config.yaml" \
+        --output-dir "$folder" "$@" >"$work/log" 2>&1
+}
+
+# All bytes that hosts have sent.
+sent_bytes() {
+    "$here/shape.sh" | awk 'NR > 1 { sum += $4 } END { printf "%d", sum }'
+}
+
+# number KEY FOLDER: the first of that name in its report.
+number() {
+    sed -n "s/^ *\"$1\": *\([0-9.e+-]*\),*$/\1/p" "$work/$2/report.json" | head -n 1
+}
+
+for folder in alone alone_long; do
+    [[ $folder == alone ]] || length=()
+    timeout --foreground -k 10 60 mpirun -n 1 "$program" run "$work/config.yaml" \
+        --output-dir "$work/$folder" "${length[@]}" >"$work/log" 2>&1 || bad "one process"
+done
+length=(--set sequence.length=1537)
+
+for mesh in "1 4 ring" "2 2 ring" "1 4 gather" "4 1 ring"; do
+    read -r heads sequence circulate <<<"$mesh"
+    before=$(sent_bytes)
+    if ! on_hosts hosts "${length[@]}" --set "parallel.heads=$heads" \
+        --set "parallel.sequence=$sequence" --set "parallel.circulate=$circulate"; then
+        bad "$mesh on four hosts"
+    elif ! cmp "$work"/{alone,hosts}/y.npy || ! cmp "$work"/{alone,hosts}/lse.npy; then
+        bad "$mesh: four hosts do not make the bytes of one process"
+    elif (($(number nodes hosts) != 4)); then
+        bad "$mesh: $(number nodes hosts) nodes, not four"
+    elif (($(sent_bytes) - before < $(number bytes_sent_total hosts))); then
+        bad "$mesh: $(number bytes_sent_total hosts) bytes sent, but $(($(sent_bytes) - before)) on the links"
+    else
+        ok "$mesh: the bytes of one process, $(number bytes_sent_total hosts) of traffic on the links"
+    fi
+done
+
+# --- links at their rate, a slow host, a small one -----------------------------------
+
+long=(--set parallel.sequence=4 --set parallel.circulate=ring)
+"$here/shape.sh" all rate 200mbit
+if on_hosts hosts "${long[@]}"; then
+    took=$(sed -n '/"attend":/,/}/s/.*"max": *\([0-9.e+-]*\).*/\1/p' "$work/hosts/report.json")
+    least=$(awk -v bytes="$(number bytes_sent_max hosts)" 'BEGIN { print (bytes - 65536) * 8 / 200e6 }')
+    if awk -v took="$took" -v least="$least" 'BEGIN { exit !(took >= least) }'; then
+        ok "200 Mbit/s: $took s of attend for bytes that take $least"
+    else
+        bad "200 Mbit/s: $took s of attend for bytes that take $least"
+    fi
+else
+    bad "links of 200 Mbit/s"
+fi
+
+if [[ $limited == yes ]]; then
+    # shellcheck disable=SC2016 # the host's shell expands it
+    read -r wall user < <(TIMEFORMAT='%3R %3U'
+        { time "$here/on.sh" h4 bash -c 'for ((i = 0; i < 100000; i++)); do :; done'; } 2>&1 | tail -n 1)
+    if awk -v wall="$wall" -v user="$user" 'BEGIN { exit !(wall > 2.5 * user) }'; then
+        ok "a host of 20% takes $wall s for $user s of computing"
+    else
+        bad "a host of 20% takes $wall s for $user s of computing"
+    fi
+    status=0
+    timeout -k 10 60 "$here/run.sh" --limit 30 --on h5 -n 1 "$program" run "$work/config.yaml" --output-dir \
+        "$work/small" --set sequence.length=131072 >"$work/log" 2>&1 || status=$?
+    if ((status != 3)) || ! grep -q 'attnspan: error: ' "$work/log" || [[ -e $work/small/y.npy ]]; then
+        bad "a host of 150 MiB: status $status"
+    else
+        ok "a host of 150 MiB: $(grep -m 1 'attnspan: error: ' "$work/log")"
+    fi
+fi
+
+# --- faults ------------------------------------------------------------------------
+
+sent_by_h2() {
+    "$here/shape.sh" | awk '$1 == "h2" { print $4 }'
+}
+
+# A run in the background, with a rank on h2 and bytes on the way from it.
+begin() {
+    local before= tries
+    on_hosts fault "${long[@]}" &
+    run=$!
+    for ((tries = 0; tries < 200; tries++)); do
+        if [[ -n $before ]]; then
+            (($(sent_by_h2) < before + 500000)) || return 0
+        elif "$here/on.sh" h2 pgrep -x attnspan >/dev/null; then
+            before=$(sent_by_h2)
+        fi
+        sleep 0.05
+    done
+    bad "no traffic after 10 s"
+}
+
+# ends NAME WORDS: the run ends by itself within 20 s, with status 3 and these words, leaving
+# neither a rank nor a daemon on any living host.
+ends() {
+    local start=$SECONDS status=0 host
+    while kill -0 "$run" 2>/dev/null && ((SECONDS - start < 20)); do sleep 0.1; done
+    if kill -0 "$run" 2>/dev/null; then
+        bad "$1: still running after 20 s"
+        kill -TERM "$run"
+        wait "$run" || true
+        return
+    fi
+    wait "$run" || status=$?
+    if ((status != 3)) || ! grep -q "attnspan: error: $2" "$work/log"; then
+        bad "$1: status $status"
+        return
+    fi
+    for host in h0 h1 h2 h3; do
+        if "$here/on.sh" "$host" pgrep 'attnspan|orted' >/dev/null 2>&1; then
+            bad "$1: something goes on on $host"
+            return
+        fi
+    done
+    ok "$1: $((SECONDS - start)) s: $(grep -m 1 "attnspan: error: $2" "$work/log")"
+}
+
+"$here/shape.sh" all rate 100mbit
+
+begin
+"$here/shape.sh" h2 down
+sleep 1
+"$here/shape.sh" h2 up
+if wait "$run" && cmp "$work"/{alone_long,fault}/y.npy; then
+    ok "a link that is down for a second: the bytes of one process"
+else
+    bad "a link that is down for a second"
+fi
+
+"$here/shape.sh" all rate 10mbit # now it takes 20 s
+
+begin
+pkill -TERM -P "$run" || kill -TERM "$run"
+ends "stopped" "the run was told to stop"
+
+begin
+"$here/on.sh" h2 pkill -9 -x attnspan
+ends "a rank is killed" "a rank was killed (signal 9"
+
+begin
+"$here/shape.sh" h2 down
+ends "a link is cut" "a host or its link was lost"
+"$here/shape.sh" h2 up
+
+begin
+"$here/down.sh" h2
+ends "a host dies" "a host or its link was lost"
+
+# --- nothing left behind -----------------------------------------------------------
+
+"$here/down.sh"
+"$here/down.sh"
+rm -f "$work/log"
+left=$(ip netns list | grep -F "attnspan-$ATTNSPAN_LAB-" || true)
+left+=$(find /sys/fs/cgroup -maxdepth 2 -name "attnspan-lab-$ATTNSPAN_LAB" 2>/dev/null || true)
+left+=$(find /run/attnspan-lab -mindepth 1 -maxdepth 1 -name "$ATTNSPAN_LAB" 2>/dev/null || true)
+left+=$(pgrep -a -f "/run/attnspan-lab/$ATTNSPAN_LAB" || true)
+if [[ -n $left ]]; then bad "left behind: $left"; else ok "nothing is left behind"; fi
+
+if ((failures > 0)); then
+    echo "lab: $failures checks failed"
+    exit 1
+fi
+echo "lab: all hold, $SECONDS s"
