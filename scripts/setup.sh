@@ -1,11 +1,12 @@
 #!/usr/bin/env bash
 # Installs what is missing to build and run attnspan, from Debian's or Ubuntu's packages.
 #
-#     scripts/setup.sh [--tests] [--checks]
+#     scripts/setup.sh [--tests] [--checks] [--cluster]
 #
 #   --tests    also what the tests need (CUnit)
 #   --checks   also what scripts/test.sh checks with: clang, its formatter and tidy, shellcheck,
 #              SimGrid, NumPy and matplotlib
+#   --cluster  also what scripts/lab/ needs: iproute2, Slurm and munge, whose daemons Debian may start
 #
 # When nothing is missing it does nothing: no apt-get, no root, no network. A tool that is there
 # without its package (an environment module, a build of your own) counts as present. Exit
@@ -17,6 +18,7 @@ readonly run_packages=(gcc libc6-dev cmake ninja-build pkg-config openmpi-bin li
 readonly test_packages=(libcunit1-dev)
 readonly check_packages=(g++ clang clang-format clang-tidy libomp-dev shellcheck libsimgrid-dev
     python3-numpy python3-matplotlib)
+readonly cluster_packages=(iproute2 procps python3 slurm-wlm munge)
 readonly least_cmake=3.21 # the presets' format
 
 packages=("${run_packages[@]}")
@@ -24,8 +26,9 @@ for argument in "$@"; do
     case "$argument" in
         --tests) packages+=("${test_packages[@]}") ;;
         --checks) packages+=("${check_packages[@]}") ;;
+        --cluster) packages+=("${cluster_packages[@]}") ;;
         *)
-            echo "setup: unknown option \"$argument\"; the options are --tests and --checks" >&2
+            echo "setup: unknown option \"$argument\"; the options are --tests, --checks and --cluster" >&2
             exit 1
             ;;
     esac
@@ -52,6 +55,11 @@ works() {
         libomp-dev) has_command clang && echo '#include <omp.h>' | clang -fopenmp -E - >/dev/null 2>&1 ;;
         libsimgrid-dev) has_command smpicc ;;
         python3-*) has_command python3 && python3 -c "import ${1#python3-}" >/dev/null 2>&1 ;;
+        iproute2) has_command ip && has_command tc ;;
+        procps) has_command pgrep ;;
+        python3) has_command python3 ;;
+        slurm-wlm) has_command sbatch && PATH=$PATH:/usr/sbin has_command slurmctld ;;
+        munge) PATH=$PATH:/usr/sbin has_command munged ;;
         *) return 1 ;;
     esac
 }

@@ -162,7 +162,7 @@ check_tidy() {
 
 check_shell() {
     needs shellcheck
-    shellcheck -x scripts/*.sh .ci/run
+    shellcheck -x scripts/*.sh scripts/*/*.sh scripts/*/*.sbatch .ci/run
 }
 
 # The first python3 of PATH that has these modules.
@@ -189,6 +189,15 @@ check_handles() {
     scripts/check_handles.sh build-test/attnspan
 }
 
+# on_lab TEST...: one of scripts/lab/'s; status 3 is a machine that cannot, with the reason.
+on_lab() {
+    local status=0
+    timeout --foreground -k 100 "$@" build-test/attnspan 2>"$work/reason" || status=$?
+    if ((status == 3)); then skip "$(sed -n '$s/^.*: error: //p' "$work/reason")"; fi
+    cat "$work/reason" >&2
+    return "$status"
+}
+
 # --- all of it -----------------------------------------------------------------
 
 step "set-up" scripts/setup.sh --tests
@@ -208,6 +217,10 @@ if [[ $quick == no ]]; then
     step "shellcheck" check_shell
     step "MPI handles" check_handles
     step "peer comparison" check_peers
+    # Only root can use it, and Slurm brings daemons.
+    if ((EUID == 0)); then step "set-up of the cluster" scripts/setup.sh --cluster; fi
+    step "cluster laboratory" on_lab 240 scripts/lab/test.sh
+    step "Slurm" on_lab 240 scripts/lab/slurm_test.sh
     step "quickstart" scripts/quickstart.sh
 fi
 

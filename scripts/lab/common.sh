@@ -73,6 +73,19 @@ lab_pid() {
     [[ /proc/$pid/ns/net -ef /run/netns/$(lab_netns "$1") ]] && echo "$pid"
 }
 
+# Lets mpirun on the head reach the hosts, and MPI keep to their links.
+lab_mpi_environment() {
+    # shellcheck source=scripts/mpi_env.sh
+    source "$lab_root/scripts/mpi_env.sh"
+    export OMPI_MCA_plm_rsh_agent="bash $lab_state/agent"
+    export OMPI_MCA_plm_rsh_no_tree_spawn=1
+    export OMPI_MCA_oob_tcp_if_include=eth0
+    export OMPI_MCA_pml=ob1
+    export OMPI_MCA_btl=tcp,vader,self
+    export OMPI_MCA_btl_tcp_if_include=eth0
+    export OMP_NUM_THREADS=${OMP_NUM_THREADS:-1}
+}
+
 # lab_enter HOST COMMAND...: runs it there, in this folder, with this environment.
 lab_enter() {
     local host=$1 pid

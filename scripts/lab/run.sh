@@ -17,8 +17,6 @@ set -euo pipefail
 
 # shellcheck source=scripts/lab/common.sh
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
-# shellcheck source=scripts/mpi_env.sh
-source "$lab_root/scripts/mpi_env.sh"
 # shellcheck source=scripts/mpi_faults.sh
 source "$lab_root/scripts/mpi_faults.sh"
 
@@ -42,13 +40,7 @@ for host in ${hosts//,/ }; do lab_require_host "$host"; done
 hosts=${hosts:-$(lab_hosts | paste -s -d ,)}
 for host in ${hosts//,/ }; do lab_pid "$host" >/dev/null || lab_fail 3 "$host is dead"; done
 
-export OMPI_MCA_plm_rsh_agent="bash $lab_state/agent"
-export OMPI_MCA_plm_rsh_no_tree_spawn=1
-export OMPI_MCA_oob_tcp_if_include=eth0
-export OMPI_MCA_pml=ob1
-export OMPI_MCA_btl=tcp,vader,self
-export OMPI_MCA_btl_tcp_if_include=eth0
-export OMP_NUM_THREADS=${OMP_NUM_THREADS:-1}
+lab_mpi_environment
 
 options=(--host "$hosts")
 while read -r name; do options+=(-x "$name"); done < <(compgen -e | grep -E '^(OMP|OPENBLAS|ATTNSPAN)_')
@@ -69,4 +61,4 @@ while kill -0 "$child" 2>/dev/null; do # a signal has ended the wait, not the ru
     wait "$child" || status=$?
 done
 if [[ $stopped == yes && $status != 0 ]]; then status=143; fi
-mpi_explain "$status" "$limit"
+mpi_explain mpirun "$status" "$limit"

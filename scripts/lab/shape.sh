@@ -31,7 +31,12 @@ show() {
 
 change() {
     case $2 in
-        down | up) ip -n "$(lab_netns switch)" link set "$1" "$2" ;;
+        down) ip -n "$(lab_netns switch)" link set "$1" down ;;
+        up)
+            ip -n "$(lab_netns switch)" link set "$1" up
+            # What it learnt while it was cut off: that nobody is there.
+            ip -n "$(lab_netns "$1")" neighbour flush dev eth0
+            ;;
         rate)
             if [[ $3 == none ]]; then
                 tc -n "$(lab_netns switch)" qdisc delete dev "$1" root 2>/dev/null || true
