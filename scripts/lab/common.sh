@@ -120,14 +120,21 @@ lab_kill() {
     lab_fail 3 "processes of $1 do not end: ${pids[*]}"
 }
 
+# lab_kbit RATE: in kbit/s.
+lab_kbit() {
+    local kbit
+    [[ $1 =~ ^([0-9]{1,9})(kbit|mbit|gbit)$ ]] || lab_fail 2 "rate $1: a whole number and kbit, mbit or gbit"
+    kbit=$((10#${BASH_REMATCH[1]}))
+    case ${BASH_REMATCH[2]} in mbit) kbit=$((kbit * 1000)) ;; gbit) kbit=$((kbit * 1000000)) ;; esac
+    ((kbit >= 100 && kbit <= 100000000)) || lab_fail 2 "rate $1: 100kbit to 100gbit"
+    echo "$kbit"
+}
+
 # lab_rate HOST RATE: both ends of its link send at most that. A bucket of two milliseconds at
 # that rate, but no smaller than the largest packet; a queue of 20 ms.
 lab_rate() {
-    local kbit number unit burst device netns
-    [[ $2 =~ ^([0-9]+)(kbit|mbit|gbit)$ ]] || lab_fail 2 "rate $2: a whole number and kbit, mbit or gbit"
-    number=${BASH_REMATCH[1]} unit=${BASH_REMATCH[2]}
-    case $unit in kbit) kbit=$number ;; mbit) kbit=$((number * 1000)) ;; *) kbit=$((number * 1000000)) ;; esac
-    ((kbit >= 100 && kbit <= 100000000)) || lab_fail 2 "rate $2: 100kbit to 100gbit"
+    local kbit burst device netns
+    kbit=$(lab_kbit "$2")
     burst=$((kbit / 4))
     ((burst >= 65536)) || burst=65536
     for netns in "$1" switch; do

@@ -4,7 +4,7 @@
 #     scripts/lab/test.sh [COMMAND]     COMMAND: build/attnspan
 #
 # In a laboratory of its own: the same bytes as one process, over the network and at its rate; the
-# scripts for hostfiles; a slow and a small host; what happens when a run is stopped, a link
+# scripts for hostfiles; a slow, a far and a small host; what happens when a run is stopped, a link
 # falters, a rank, a link or a host is lost; nothing left behind. Takes about half a minute. Exit
 # status: 0 all hold; 1 not; 3 this machine cannot, with the reason.
 set -euo pipefail
@@ -14,12 +14,13 @@ source "$(dirname "${BASH_SOURCE[0]}")/checks.sh"
 
 # --- up ------------------------------------------------------------------------
 
-limited=yes
+special=yes
 status=0
-"$here/up.sh" --hosts 6 --slow h4:20% --small h5:150M --share "$work" >"$work/log" 2>&1 || status=$?
-if ((status == 3)) && grep -q "no cgroup" "$work/log"; then
-    limited=no
-    echo "$checks: skipped: slow and small hosts: $(sed 's/^[^:]*: error: //' "$work/log" | head -n 1)"
+"$here/up.sh" --hosts 6 --slow h4:20% --delay h4:20ms --small h5:150M --share "$work" >"$work/log" 2>&1 ||
+    status=$?
+if ((status == 3)) && grep -qE "no cgroup|--delay" "$work/log"; then
+    special=no
+    echo "$checks: skipped: slow, far and small hosts: $(sed -n 's/^up.sh: error: //p' "$work/log")"
     status=0
     "$here/up.sh" --hosts 6 --share "$work" >"$work/log" 2>&1 || status=$?
 fi
@@ -89,7 +90,7 @@ else
     bad "hostfile/weak.sh"
 fi
 
-# --- links at their rate, a slow host, a small one -----------------------------------
+# --- links at their rate; a slow host, a far one, a small one --------------------------
 
 long=(--set parallel.sequence=4 --set parallel.circulate=ring)
 "$here/shape.sh" all rate 200mbit
@@ -105,7 +106,18 @@ else
     bad "links of 200 Mbit/s"
 fi
 
-if [[ $limited == yes ]]; then
+if [[ $special == yes ]]; then
+    # One round trip until the connection is refused; the first one also asks for the address.
+    for _ in 1 2; do
+        took=$("$here/on.sh" h0 bash -c 'TIMEFORMAT=%3R; time { (exec 3<>/dev/tcp/h4/9) 2>/dev/null; }' 2>&1 ||
+            true)
+    done
+    if awk -v took="$took" 'BEGIN { exit !(took >= 0.040 && took < 1) }'; then
+        ok "a link of 20 ms each way: $took s there and back"
+    else
+        bad "a link of 20 ms each way: $took s there and back"
+    fi
+
     # shellcheck disable=SC2016 # the host's shell expands it
     read -r wall user < <(TIMEFORMAT='%3R %3U'
         { time "$here/on.sh" h4 bash -c 'for ((i = 0; i < 100000; i++)); do :; done'; } 2>&1 | tail -n 1)

@@ -67,15 +67,17 @@ for key in "${!asked[@]}"; do
             value=${value%\%}
             between "$value" 5 100 || lab_fail 2 "--slow $value: 5% to 100%"
             ;;
+        rate) lab_kbit "$value" >/dev/null ;;
         small)
-            value=$(numfmt --from=iec "$value" 2>/dev/null) || lab_fail 2 "--small $value: a size like 200M"
+            value=$(numfmt --from=iec "$value" 2>/dev/null) ||
+                lab_fail 2 "--small ${asked[$key]}: a size like 200M"
             ;;
         delay)
             [[ $value =~ ^([0-9]+)(us|ms)$ ]] || lab_fail 2 "--delay $value: a whole number and us or ms"
-            value=${BASH_REMATCH[1]}
-            between "$value" 0 1000000 || lab_fail 2 "--delay $value: at most 1000ms"
-            [[ ${BASH_REMATCH[2]} != ms ]] || value=$((10#$value * 1000))
-            between "$value" 0 1000000 || lab_fail 2 "--delay: at most 1000ms"
+            number=${BASH_REMATCH[1]} unit=${BASH_REMATCH[2]} most=1000000
+            [[ $unit == us ]] || most=1000
+            between "$number" 0 $most || lab_fail 2 "--delay $value: at most 1000ms"
+            value=$((10#$number * 1000000 / most))
             ;;
     esac
     asked[$key]=$value
@@ -83,19 +85,32 @@ done
 
 lab_require_machine
 [[ " ${!asked[*]}" != *" rate:"* ]] || lab_require_tbf
+if [[ " ${!asked[*]}" == *" delay:"* ]]; then
+    command -v cc >/dev/null || lab_fail 3 "--delay needs a C compiler, cc, for wire.c"
+    [[ -e /dev/net/tun ]] || lab_fail 3 "--delay: this kernel has no /dev/net/tun (module tun)"
+fi
 [[ ! -e $lab_state ]] ||
     lab_fail 2 "a laboratory \"$lab_name\" is there already; scripts/lab/down.sh removes it"
 
 # --- build it ------------------------------------------------------------------
 
+built="" # a folder with the wire's program
 undo() {
     local status=$?
     trap - EXIT
+    rm -rf ${built:+"$built"}
     ((status == 0)) || "$lab_here/down.sh" || true
     exit "$status"
 }
 trap undo EXIT
 mkdir -p "$lab_state/tmp"
+
+# Not in $lab_state, where nothing may be executable.
+if [[ " ${!asked[*]}" == *" delay:"* ]]; then
+    built=$(mktemp -d)
+    wire=$built/wire
+    cc -std=c11 -O2 -o "$wire" "$lab_here/wire.c"
+fi
 
 # In a group of its own the kernel does not schedule by terminal session (autogroup), which
 # would let a waiting rank keep its core from another host's.
@@ -112,12 +127,17 @@ printf '%s\n' "${hosts[@]}" >"$lab_state/hosts"
     for ((i = 0; i < count; i++)); do echo "10.77.0.$((10 + i)) h$i"; done
 } >"$lab_state/etc_hosts"
 
-# link HOST ADDRESS
+# link HOST ADDRESS. A link with a delay is made by a process, which is in the switch's namespace.
 link() {
-    local netns
+    local netns delay=
     netns=$(lab_netns "$1")
+    [[ $1 == head ]] || delay=$(of delay "$1")
     ip netns add "$netns"
-    ip link add name "$1" netns "$(lab_netns switch)" type veth peer name eth0 netns "$netns"
+    if ((${delay:-0} > 0)); then
+        "$wire" "$netns" eth0 "$(lab_netns switch)" "$1" "$delay"
+    else
+        ip link add name "$1" netns "$(lab_netns switch)" type veth peer name eth0 netns "$netns"
+    fi
     ip -n "$(lab_netns switch)" link set "$1" master bridge up
     ip -n "$netns" link set lo up
     ip -n "$netns" address add "$2/24" dev eth0
@@ -137,6 +157,7 @@ start() {
             unshare "${spaces[@]}" --fork --kill-child \
             bash "$lab_here/host.sh" "$lab_state" "$host" "${shares[@]}"
     ) </dev/null >"$lab_state/$host.log" 2>&1 &
+    disown
 }
 
 wait_for() {
