@@ -403,11 +403,10 @@ typedef struct out_block {
 ALWAYS_INLINE void add_block(const int rows, const int vectors, const int masked, const call *self,
                              const key_tile *tile, const int started, const out_block *block) {
     const int32_t value_dim = self->args->value_dim;
-    right_operand right = {
-        .at = tile->values + block->first * self->value_stride + block->column,
-        .step = self->value_stride,
-        .apart = 2 * LANES,
-        .tail = block->tail};
+    right_operand right = {.at = tile->values + block->first * self->value_stride + block->column,
+                           .step = self->value_stride,
+                           .apart = 2 * LANES,
+                           .tail = block->tail};
     float *out = self->result.out + (ptrdiff_t)block->row * value_dim + block->column;
     vec sum[GROUP_ROWS][MAX_VECTORS];
 
@@ -609,9 +608,15 @@ static tile_view view_of(const attn_block_args *args, const row_group *group,
     const int32_t first = group->first;
     tile_view view;
 
+    view.has_gaps = args->also_visible != NULL;
+    if (args->visible == NULL && !view.has_gaps) {
+        view.first = view.all_first = 0;
+        view.last = view.all_last = tile->count;
+        for (int r = 0; r < group->rows; r++) view.row[r] = (attn_interval){0, tile->count};
+        return view;
+    }
     view.first = view.all_last = tile->count;
     view.last = view.all_first = 0;
-    view.has_gaps = args->also_visible != NULL;
     for (int r = 0; r < group->rows; r++) {
         attn_interval seen = {0, tile->count};
 
