@@ -19,14 +19,14 @@ int main(int argc, char **argv) {
 
     MPI_Init_thread(&argc, &argv, MPI_THREAD_FUNNELED, &provided);
     if (attn_plan_create(MPI_COMM_WORLD, &problem, &options, &plan, &error) == ATTN_OK) {
-        const attn_rows rows = attn_plan_query_rows(plan); /* of the tokens, held by this rank */
+        const attn_row_list rows = attn_plan_query_rows(plan); /* tokens that this rank holds */
         size_t elems = (size_t)(problem.heads * rows.count * problem.key_dim);
         float *q = malloc(4 * elems * sizeof *q), *k = q + elems, *v = k + elems, *out = v + elems;
 
         for (size_t i = 0; i < 3 * elems; i++) q[i] = (float)rand() / (float)RAND_MAX - 0.5f;
         attn_execute(plan, q, k, v, out, NULL); /* [heads][rows.count][64], as often as wanted */
-        printf("rows %d to %d: %.3f s in attention\n", (int)rows.first,
-               (int)(rows.first + rows.count - 1), attn_plan_stats(plan).attend_sec);
+        printf("%d rows, from row %d on: %.3f s in attention\n", (int)rows.count,
+               rows.count > 0 ? (int)rows.runs[0].first : 0, attn_plan_stats(plan).attend_sec);
         free(q);
         attn_plan_destroy(plan);
     } else {

@@ -6,11 +6,12 @@
 #include <string.h>
 
 #include "memory.h"
+#include "row_list.h"
 
 /* What a thread works with. Slots are those of the merge tree. */
 typedef struct worker {
     const attn_attend *attend;
-    const attn_kv_shard *shards;
+    const attn_kv_shard *pieces; /* of the step */
     const char *query;
     float *out;
     void *kernel_scratch;
@@ -52,17 +53,38 @@ static int64_t stacked_query_elems(const attn_attend *attend) {
                        attn_storage_bytes(attend->kv.kernel->storage));
 }
 
-attn_status attn_attend_plan(attn_attend *attend, const attn_range *arrivals, int32_t steps,
-                             attn_buffers *buffers, attn_error *error) {
+int64_t attn_attend_partial_bytes(const attn_attend *attend) {
+    return attn_elems(attn_elems(attend->kv.batch, attn_range_count(attend->heads), 1),
+                      attn_elems(attend->queries.count, attend->kv.value_dim + 2, 1),
+                      sizeof(float));
+}
+
+/* The merge tree of the blocks that some query sees, and where they will be. */
+static attn_status plan_blocks(attn_attend *attend, attn_error *error) {
+    size_t blocks = (size_t)attend->kv.rows->block_count;
+    int32_t *step_of = attn_alloc(blocks, sizeof *step_of);
+
+    attend->places = attn_alloc(blocks, sizeof *attend->places);
+    if (step_of == NULL || attend->places == NULL) {
+        attn_fail(error, ATTN_ERR_MEMORY, "cannot allocate the blocks of keys");
+    } else {
+        attn_arrivals_locate(attend->arrivals, &attend->kv, attend->reach, attend->shard, step_of,
+                             attend->places);
+        attn_merge_tree_create(attend->kv.rows->block_count, step_of, attend->arrivals->steps,
+                               &attend->tree, error);
+    }
+    free(step_of);
+    return error->status;
+}
+
+attn_status attn_attend_plan(attn_attend *attend, attn_buffers *buffers, attn_error *error) {
     const attn_kernel *kernel = attend->kv.kernel;
     int64_t scratch_slots;
 
     if (attn_tiling_create(&attend->tiling, attend->kv.batch, attend->heads, attend->queries_per_kv,
                            attend->mask.length, attend->queries.count, kernel->query_rows,
-                           error) != ATTN_OK)
-        return error->status;
-    if (attn_merge_tree_create(attn_block_count(attend->kv.length), arrivals, steps, &attend->tree,
-                               error) != ATTN_OK)
+                           error) != ATTN_OK ||
+        plan_blocks(attend, error) != ATTN_OK)
         return error->status;
     attn_buffers_reserve(
         buffers, attn_elems(attend->tree.kept_slots, attend->tiling.count, partial_elems(attend)),
@@ -164,12 +186,14 @@ static block_view clip_rows(const worker *self, const attn_tile *tile, int64_t f
 /* What the tile's rows see, and the hull of that. */
 static void find_keys(worker *self, const attn_tile *tile) {
     const attn_attend *attend = self->attend;
-    const int64_t first_row = attend->queries.first + tile->first_row;
+    attn_rows run = {0, 0}; /* of the sequence: the tile's rows from `row` on */
 
     self->reach = (attn_visible){{{INT64_MAX, 0}, {INT64_MAX, 0}}};
-    for (int32_t row = 0; row < tile->kernel_rows; row++) {
+    for (int32_t row = 0; row < tile->kernel_rows; row++, run.first++, run.count--) {
+        if (run.count == 0 && row < tile->rows)
+            run = attn_row_list_from(&attend->queries, tile->first_row + row, tile->rows - row);
         self->visible[row] = row < tile->rows
-                                 ? attn_mask_visible(&attend->mask, tile->item, first_row + row)
+                                 ? attn_mask_visible(&attend->mask, tile->item, run.first)
                                  : self->visible[row % tile->rows];
         for (int i = 0; i < 2; i++) {
             const attn_interval *seen = &self->visible[row].span[i];
@@ -182,24 +206,15 @@ static void find_keys(worker *self, const attn_tile *tile) {
     }
 }
 
-static const attn_kv_shard *shard_with(const worker *self, int64_t block) {
-    const attn_kv_shard *shard = self->shards;
-
-    while (block >= shard->blocks.last) shard++;
-    return shard;
-}
-
 static void compute_block(const worker *self, const attn_tile *tile, const attn_merge_op *op) {
     const attn_attend *attend = self->attend;
     const attn_kv_layout *kv = &attend->kv;
-    const attn_kv_shard *shard = shard_with(self, op->block);
-    int64_t first = op->block * attn_block_rows(kv->length);
-    int64_t last = first + attn_block_rows(kv->length);
+    const attn_block_place *at = &attend->places[op->block];
+    const attn_kv_shard *piece = &self->pieces[at->piece];
+    attn_range keys = attn_layout_rows_of(kv->rows, (attn_range){op->block, op->block + 1});
     attn_block_args args = {0};
-    block_view view;
+    block_view view = clip_rows(self, tile, keys.first, keys.last);
 
-    if (last > kv->length) last = kv->length;
-    view = clip_rows(self, tile, first, last);
     *slot_empty(self, tile, op->result) = !view.any;
     if (!view.any) return;
     args.query = self->tile_query;
@@ -207,9 +222,9 @@ static void compute_block(const worker *self, const attn_tile *tile, const attn_
     args.rows = tile->kernel_rows;
     args.key_dim = kv->key_dim;
     args.value_dim = kv->value_dim;
-    args.keys = attn_kv_shard_keys(kv, shard, tile->item, tile->stack->kv_head, op->block);
-    args.values = attn_kv_shard_values(kv, shard, tile->item, tile->stack->kv_head, op->block);
-    args.key_count = last - first;
+    args.keys = attn_kv_shard_keys(kv, piece, tile->item, tile->stack->kv_head, at->place);
+    args.values = attn_kv_shard_values(kv, piece, tile->item, tile->stack->kv_head, at->place);
+    args.key_count = attn_range_count(keys);
     args.visible = view.all ? NULL : self->in_block;
     args.also_visible = view.two ? self->also : NULL;
     args.scale = attend->scale;
@@ -310,21 +325,26 @@ static void run_tile(worker *self, const attn_tile *tile, int32_t step) {
         else
             join(self, tile, &tree->ops[op]);
     }
-    if (step == tree->root_step) finish(self, tile, tree->ops[last - 1].result);
+    if (step != tree->root_step) return;
+    if (first == last) *slot_empty(self, tile, tree->root) = 1; /* no row sees any key */
+    finish(self, tile, tree->root);
 }
 
-void attn_attend_step(attn_attend *attend, int32_t step, const attn_kv_shard *shards,
-                      const void *query, float *out, attn_transfer *transfer) {
+void attn_attend_step(attn_attend *attend, int32_t step, const void *query, float *out,
+                      attn_transfer *transfer) {
+    const attn_merge_tree *tree = &attend->tree;
+    const int64_t before = tree->step_first[step], all = tree->step_first[tree->step_count];
+    const int64_t ops = tree->step_first[step + 1] - before;
     int64_t count = attend->tiling.count;
     int64_t done = 0;
 
-    if (attend->tree.step_first[step] == attend->tree.step_first[step + 1]) return;
+    if (ops == 0 && step != tree->root_step) return;
 #pragma omp parallel num_threads(attend->threads)
     {
         int thread = omp_get_thread_num();
         worker self = worker_of(attend, thread);
 
-        self.shards = shards;
+        self.pieces = attend->arrivals->pieces + attend->arrivals->step_first[step];
         self.query = query;
         self.out = out;
 #pragma omp for schedule(dynamic)
@@ -338,14 +358,17 @@ void attn_attend_step(attn_attend *attend, int32_t step, const attn_kv_shard *sh
             if (thread != 0) continue; /* only the calling thread may talk to MPI */
             if (transfer != NULL) attn_transfer_poll(transfer);
             if (attend->on_progress != NULL)
-                attend->on_progress(attend->progress_context,
-                                    ((double)step + (double)so_far / (double)count) /
-                                        (double)attend->tree.step_count);
+                attend->on_progress(
+                    attend->progress_context,
+                    ((double)before + (double)ops * (double)so_far / (double)count) /
+                        (double)(all > 0 ? all : 1));
         }
     }
 }
 
 void attn_attend_destroy(attn_attend *attend) {
+    free(attend->places);
+    attend->places = NULL;
     free(attend->kept_empty);
     attend->kept_empty = NULL;
     attn_merge_tree_destroy(&attend->tree);

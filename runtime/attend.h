@@ -15,6 +15,7 @@
 #ifndef ATTN_RUNTIME_ATTEND_H
 #define ATTN_RUNTIME_ATTEND_H
 
+#include "arrivals.h"
 #include "attnspan/plan.h"
 #include "buffers.h"
 #include "kv_shard.h"
@@ -28,13 +29,17 @@ typedef struct attn_attend {
     attn_kv_layout kv;
     float scale;
     int threads;
-    attn_rows queries;       /* rows of this rank's shard */
-    attn_range heads;        /* query heads of this member */
-    int64_t queries_per_kv;  /* H / H_kv */
-    int64_t query_row_elems; /* of the query buffer: B · heads · d_k */
-    int64_t out_row_elems;   /* of the output buffer, below */
+    const attn_arrivals *arrivals; /* borrowed: what the steps have at hand */
+    const attn_reach *reach;       /* borrowed */
+    int64_t shard;                 /* this rank's */
+    attn_row_list queries;         /* rows of this rank's shard; borrowed */
+    attn_range heads;              /* query heads of this member */
+    int64_t queries_per_kv;        /* H / H_kv */
+    int64_t query_row_elems;       /* of the query buffer: B · heads · d_k */
+    int64_t out_row_elems;         /* of the output buffer, below */
     int with_lse;
     attn_merge_tree tree;                            /* owned */
+    attn_block_place *places;                        /* owned: of all blocks */
     attn_tiling tiling;                              /* owned */
     float *kept;                                     /* borrowed: [kept slots][tiles] partials */
     unsigned char *kept_empty;                       /* owned: [kept slots][tiles] */
@@ -44,18 +49,19 @@ typedef struct attn_attend {
     void *progress_context;
 } attn_attend;
 
-/* Reserves memory for steps that bring the blocks arrivals[0 … steps). The fields
- * up to with_lse and the callback are set by the caller. Not collective. */
-attn_status attn_attend_plan(attn_attend *attend, const attn_range *arrivals, int32_t steps,
-                             attn_buffers *buffers, attn_error *error);
+/* Bytes of one kept partial of all queries, for which the fields up to with_lse are set. */
+int64_t attn_attend_partial_bytes(const attn_attend *attend);
 
-/* Runs step `step` on the shards that hold its blocks, in ascending order of
- * blocks and covering all of the step's. query: [rows][B][heads][d_k] in the kernel's storage. out:
- * [rows][B]{[heads][d_v] and, with_lse, [heads]}, written in the step that makes the root.
- * `transfer` is polled; NULL: nothing in flight.
- */
-void attn_attend_step(attn_attend *attend, int32_t step, const attn_kv_shard *shards,
-                      const void *query, float *out, attn_transfer *transfer);
+/* Reserves memory for the steps of `arrivals`. The fields up to with_lse and the callback
+ * are set by the caller. Not collective. ATTN_ERR_MEMORY. */
+attn_status attn_attend_plan(attn_attend *attend, attn_buffers *buffers, attn_error *error);
+
+/* Runs step `step` on its pieces; nothing when they have no block that a query sees.
+ * query: [rows][B][heads][d_k] in the kernel's storage. out: [rows][B]{[heads][d_v] and, with_lse,
+ * [heads]}, written in the step that makes the root. `transfer` is polled; NULL: nothing in
+ * flight. */
+void attn_attend_step(attn_attend *attend, int32_t step, const void *query, float *out,
+                      attn_transfer *transfer);
 
 /* A zeroed one is legal. */
 void attn_attend_destroy(attn_attend *attend);

@@ -22,27 +22,54 @@ const attn_circulation *attn_circulation_find(const char *name) {
     return NULL;
 }
 
-attn_status attn_circulate_plan(attn_circulate *circulate, const attn_circulation *circulation,
-                                const attn_mesh *mesh, const attn_kv_layout *layout,
-                                attn_buffers *buffers, attn_error *error) {
-    int64_t pieces = 0;
+attn_status attn_circulate_slice(attn_circulate *circulate, int64_t slice_count,
+                                 attn_error *error) {
+    int64_t shards = circulate->shard_count;
 
-    *circulate = (attn_circulate){.circulation = circulation, .shard = mesh->shard};
-    circulate->shards = attn_alloc((size_t)layout->shards, sizeof *circulate->shards);
-    circulate->arrivals = attn_alloc((size_t)layout->shards, sizeof *circulate->arrivals);
-    if (circulate->shards == NULL || circulate->arrivals == NULL)
+    free(circulate->slices);
+    circulate->slices = attn_alloc((size_t)(shards * slice_count), sizeof *circulate->slices);
+    if (circulate->slices == NULL)
         return attn_fail(error, ATTN_ERR_MEMORY, "cannot allocate the circulation");
-    for (int i = 0; i < layout->shards; i++)
-        circulate->shards[i] = attn_kv_shard_of(layout, i, NULL);
-    circulation->plan(circulate, layout, buffers, &pieces);
-    return attn_transfer_create(&circulate->transfer, mesh->axis, pieces, error);
+    circulate->slice_count = slice_count;
+    circulate->own = circulate->slices + circulate->shard * slice_count;
+    for (int64_t i = 0; i < shards * slice_count; i++)
+        circulate->slices[i] =
+            attn_kv_shard_of(circulate->kv, i / slice_count, slice_count, i % slice_count);
+    return attn_ok(error);
 }
 
-const attn_kv_shard *attn_circulate_own(attn_circulate *circulate) {
-    attn_kv_shard *own = &circulate->shards[circulate->shard];
+const attn_kv_shard *attn_circulate_slice_of(const attn_circulate *circulate, int64_t shard,
+                                             int64_t slice) {
+    return &circulate->slices[shard * circulate->slice_count + slice];
+}
 
-    own->data = circulate->circulation->own_data(circulate);
-    return own;
+int attn_circulate_needs(const attn_circulate *circulate, int64_t by, const attn_kv_shard *slice) {
+    for (int64_t run = 0; run < attn_layout_run_count(circulate->kv->rows, slice->shard); run++) {
+        int64_t place;
+        attn_range blocks = attn_kv_shard_run(circulate->kv, slice, run, &place);
+
+        if (attn_range_count(blocks) > 0 && attn_reach_overlaps(circulate->reach, by, blocks))
+            return 1;
+    }
+    return 0;
+}
+
+attn_status attn_circulate_plan(attn_circulate *circulate, attn_buffers *buffers,
+                                attn_error *error) {
+    int64_t pieces = 0;
+
+    if (circulate->circulation->plan(circulate, buffers, &pieces, error) != ATTN_OK)
+        return error->status;
+    return attn_transfer_create(&circulate->transfer, circulate->axis, pieces, error);
+}
+
+void attn_circulate_own(attn_circulate *circulate) {
+    char *data = circulate->blocks[0];
+
+    for (int64_t i = 0; i < circulate->slice_count; i++) {
+        circulate->own[i].data = data;
+        data += circulate->own[i].bytes;
+    }
 }
 
 void attn_circulate_execute(attn_circulate *circulate, attn_attend *attend, const void *query,
@@ -52,7 +79,8 @@ void attn_circulate_execute(attn_circulate *circulate, attn_attend *attend, cons
 
 void attn_circulate_destroy(attn_circulate *circulate) {
     attn_transfer_destroy(&circulate->transfer);
-    free(circulate->arrivals);
-    free(circulate->shards);
+    free(circulate->hops);
+    attn_arrivals_destroy(&circulate->arrivals);
+    free(circulate->slices);
     *circulate = (attn_circulate){0};
 }

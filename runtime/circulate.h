@@ -1,42 +1,48 @@
 /* circulate.h: how K/V shards meet Q shards along the sequence axis.
  *
  * A circulation is a row of one table and a file of its own. Planning says which
- * key blocks each step brings (attend.h follows that), and reserves memory;
- * execution moves the shards and runs the steps. All ranks of an axis execute
+ * slices of shards each step has at hand (arrivals.h; attend.h follows that), and reserves
+ * memory; execution moves the shards and runs the steps. What no query needs does not
+ * travel (reach.h), and all ranks plan the same messages. All ranks of an axis execute
  * together.
  */
 #ifndef ATTN_RUNTIME_CIRCULATE_H
 #define ATTN_RUNTIME_CIRCULATE_H
 
+#include "arrivals.h"
 #include "attend.h"
 #include "buffers.h"
 #include "kv_shard.h"
 #include "mesh.h"
+#include "reach.h"
 #include "transfer.h"
 
 typedef struct attn_circulation attn_circulation;
 
 typedef struct attn_circulate {
     const attn_circulation *circulation;
-    int shard;             /* this rank's place on the axis */
-    attn_kv_shard *shards; /* owned; [P_s], data set where this rank holds it */
-    attn_range *arrivals;  /* owned; [steps]: key blocks that each step brings */
-    int32_t steps;
-    char *blocks[2]; /* borrowed from the plan's buffers; their use is the circulation's */
+    const attn_kv_layout *kv; /* borrowed */
+    const attn_reach *reach;  /* borrowed */
+    MPI_Comm axis;            /* borrowed */
+    int shard, shard_count;   /* this rank's place on the axis, of P_s */
+    int64_t partial_bytes;    /* of one partial that waits, of all queries of this rank */
+
+    attn_kv_shard *slices; /* owned: [P_s][slice_count], without data */
+    int64_t slice_count;   /* of each shard */
+    attn_kv_shard *own; /* borrowed: this rank's among `slices`, with data when they are packed */
+    attn_arrivals arrivals;
+    char *blocks[3]; /* borrowed from the plan's buffers; their use is the circulation's */
+    int *hops;       /* owned; the circulation's: see there */
     attn_transfer transfer;
 } attn_circulate;
 
 struct attn_circulation {
     const char *name;
 
-    /* Fills in `steps` and `arrivals` (room for P_s), reserves blocks[0] (which
-     * begins with room for this rank's own shard, or is it) and blocks[1], and says how
-     * many message pieces are in flight at once. */
-    void (*plan)(attn_circulate *circulate, const attn_kv_layout *layout, attn_buffers *buffers,
-                 int64_t *pieces);
-
-    /* Where this rank's own shard lies, once the buffers are allocated. */
-    char *(*own_data)(const attn_circulate *circulate);
+    /* Fills in slices, arrivals and hops, reserves blocks, and says how many message pieces are in
+     * flight at once. Collective on the axis, also after a failure here. ATTN_ERR_MEMORY. */
+    attn_status (*plan)(attn_circulate *circulate, attn_buffers *buffers, int64_t *pieces,
+                        attn_error *error);
 
     /* Moves the shards and attends to all of them. Collective on the axis. */
     void (*execute)(attn_circulate *circulate, attn_attend *attend, const void *query, float *out);
@@ -51,13 +57,22 @@ const char *attn_circulation_name(int index);
 /* By name; NULL when there is none. */
 const attn_circulation *attn_circulation_find(const char *name);
 
-/* Not collective. ATTN_ERR_MEMORY. */
-attn_status attn_circulate_plan(attn_circulate *circulate, const attn_circulation *circulation,
-                                const attn_mesh *mesh, const attn_kv_layout *layout,
-                                attn_buffers *buffers, attn_error *error);
+/* Fills in slices, of `slice_count` of each shard, and own. ATTN_ERR_MEMORY. Not collective. */
+attn_status attn_circulate_slice(attn_circulate *circulate, int64_t slice_count, attn_error *error);
 
-/* This rank's own shard, to be packed into before an execution. */
-const attn_kv_shard *attn_circulate_own(attn_circulate *circulate);
+/* Slice `slice` of shard `shard`; and whether a query of shard `by` sees a key of it. */
+const attn_kv_shard *attn_circulate_slice_of(const attn_circulate *circulate, int64_t shard,
+                                             int64_t slice);
+int attn_circulate_needs(const attn_circulate *circulate, int64_t by, const attn_kv_shard *slice);
+
+/* Plans for the borrowed fields and partial_bytes, set by the caller. Collective on the axis,
+ * though ranks may return different statuses. ATTN_ERR_MEMORY. */
+attn_status attn_circulate_plan(attn_circulate *circulate, attn_buffers *buffers,
+                                attn_error *error);
+
+/* This rank's own shard, to be packed into before an execution: circulate->own, slice_count
+ * slices, which now have their data: one behind the other in blocks[0]. */
+void attn_circulate_own(attn_circulate *circulate);
 
 /* Collective on the axis. */
 void attn_circulate_execute(attn_circulate *circulate, attn_attend *attend, const void *query,

@@ -6,6 +6,8 @@
 #include "agree.h"
 #include "cmdline.h"
 #include "job.h"
+#include "layout.h"
+#include "mask_spec.h"
 #include "memory.h"
 #include "partition.h"
 
@@ -84,7 +86,22 @@ static attn_status check_plan(attn_job *job, int64_t *members, int64_t *shards, 
     return attn_ok(error);
 }
 
-static void print_fine(const attn_job *job, int64_t members, int64_t shards) {
+/* The layout that a run on that mesh has. Collective; agreed on at the boundary "plan". */
+static attn_status describe_layout(const attn_job *job, int64_t shards, const char **name,
+                                   double *imbalance, attn_error *error) {
+    attn_mask mask = attn_mask_spec_mask(&job->inputs.problem);
+    attn_layout layout;
+
+    if (attn_layout_choose(&layout, job->config.parallel.layout, shards, &mask, error) == ATTN_OK) {
+        *name = attn_layout_name(layout.kind);
+        *imbalance = attn_layout_imbalance(&layout, &mask);
+        attn_layout_destroy(&layout);
+    }
+    return attn_agree(job->comm, "plan", error);
+}
+
+static void print_fine(const attn_job *job, int64_t members, int64_t shards, const char *layout,
+                       double imbalance) {
     const attn_problem *problem = &job->inputs.problem;
     printf("%s: fine for mpirun -n %" PRId64 " (%" PRId64 " head group%s x %" PRId64
            " sequence shard%s)\n"
@@ -94,18 +111,24 @@ static void print_fine(const attn_job *job, int64_t members, int64_t shards) {
            shards == 1 ? "" : "s", problem->length, problem->kv_length, problem->batch,
            problem->heads, problem->kv_heads, problem->key_dim, problem->value_dim,
            problem->model_dim);
+    if (shards > 1)
+        printf("layout %s, imbalance %.4f: pairs of the busiest shard over their mean\n", layout,
+               imbalance);
 }
 
 attn_status attn_cmd_check(MPI_Comm comm, const attn_cmdline *cmdline, attn_error *error) {
     attn_job *job;
+    const char *layout = NULL;
+    double imbalance = 0;
     int64_t members, shards;
 
     if (attn_job_create(comm, &job, error) != ATTN_OK) return error->status;
     if (attn_job_configure(job, cmdline, error) == ATTN_OK &&
         check_plan(job, &members, &shards, error) == ATTN_OK &&
         scan_inputs(comm, &job->inputs, error) == ATTN_OK &&
+        describe_layout(job, shards, &layout, &imbalance, error) == ATTN_OK &&
         attn_job_begin_outputs(job, error) == ATTN_OK && job->rank == 0)
-        print_fine(job, members, shards);
+        print_fine(job, members, shards, layout, imbalance);
     attn_job_destroy(job);
     return error->status;
 }

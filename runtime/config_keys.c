@@ -9,7 +9,7 @@
 #include "attnspan/kernels.h"
 #include "attnspan/rope.h"
 #include "circulate.h"
-#include "partition.h"
+#include "layout.h"
 #include "weights.h"
 
 static const char *synthetic_name(int tensors) {

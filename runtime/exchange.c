@@ -24,11 +24,10 @@ static int64_t pieces_in_flight(const attn_exchange *exchange) {
     return pieces;
 }
 
-attn_status attn_exchange_plan(attn_exchange *exchange, const attn_mesh *mesh, int64_t length,
+attn_status attn_exchange_plan(attn_exchange *exchange, const attn_mesh *mesh, int64_t shard_rows,
                                const int64_t *width, int64_t elem_bytes, attn_buffers *buffers,
                                attn_error *error) {
     size_t members = (size_t)mesh->members;
-    int64_t shard_rows = attn_range_count(attn_shard_rows(length, mesh->shards, mesh->shard));
     int64_t outgoing = 0;
 
     *exchange =
@@ -42,10 +41,9 @@ attn_status attn_exchange_plan(attn_exchange *exchange, const attn_mesh *mesh, i
         return attn_fail(error, ATTN_ERR_MEMORY, "cannot allocate the head exchange");
     memcpy(exchange->width, width, members * sizeof *width);
     for (int j = 0; j < mesh->members; j++) {
-        attn_range shard = attn_shard_rows(length, mesh->shards, mesh->shard);
-        attn_range rows = attn_member_rows(length, mesh->shards, mesh->shard, mesh->members, j);
+        attn_range rows = attn_deal(shard_rows, mesh->members, j);
         exchange->rows[j] = attn_range_count(rows);
-        exchange->first_row[j] = rows.first - shard.first;
+        exchange->first_row[j] = rows.first;
     }
     for (int j = 0; j < mesh->members; j++) {
         exchange->offset[j] = outgoing;

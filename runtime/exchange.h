@@ -34,9 +34,9 @@ typedef struct attn_exchange {
     attn_transfer transfer;
 } attn_exchange;
 
-/* For a sequence of `length` rows; member j's rows have width[j] elements of elem_bytes. Not
- * collective. The caller fills in nothing else. */
-attn_status attn_exchange_plan(attn_exchange *exchange, const attn_mesh *mesh, int64_t length,
+/* For a shard of `shard_rows` rows, dealt among the members in order; member j's rows have width[j]
+ * elements of elem_bytes. Not collective. The caller fills in nothing else. */
+attn_status attn_exchange_plan(attn_exchange *exchange, const attn_mesh *mesh, int64_t shard_rows,
                                const int64_t *width, int64_t elem_bytes, attn_buffers *buffers,
                                attn_error *error);
 

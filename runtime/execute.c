@@ -19,20 +19,38 @@ static void lap(double *clock, double *phase_sec) {
     *clock = now;
 }
 
+enum { TRANSFERS = 5 };
+
+/* All that sends. */
+static void list_transfers(attn_plan *plan, attn_transfer *transfers[TRANSFERS]) {
+    transfers[0] = &plan->query.exchange.transfer;
+    transfers[1] = &plan->key.exchange.transfer;
+    transfers[2] = &plan->value.exchange.transfer;
+    transfers[3] = &plan->output.exchange.transfer;
+    transfers[4] = &plan->circulate.transfer;
+}
+
 static void start(attn_plan *plan) {
+    attn_transfer *transfers[TRANSFERS];
+
     plan->stats = (attn_stats){0};
-    plan->query.exchange.transfer.sent_bytes = 0;
-    plan->key.exchange.transfer.sent_bytes = 0;
-    plan->value.exchange.transfer.sent_bytes = 0;
-    plan->output.exchange.transfer.sent_bytes = 0;
-    plan->circulate.transfer.sent_bytes = 0;
+    list_transfers(plan, transfers);
+    for (int i = 0; i < TRANSFERS; i++) {
+        transfers[i]->sent_bytes = 0;
+        transfers[i]->sent_messages = 0;
+    }
 }
 
 static void stop(attn_plan *plan) {
-    plan->stats.sent_bytes =
-        plan->query.exchange.transfer.sent_bytes + plan->key.exchange.transfer.sent_bytes +
-        plan->value.exchange.transfer.sent_bytes + plan->output.exchange.transfer.sent_bytes +
-        plan->circulate.transfer.sent_bytes;
+    attn_transfer *transfers[TRANSFERS];
+
+    list_transfers(plan, transfers);
+    for (int i = 0; i < TRANSFERS; i++) {
+        plan->stats.sent_bytes += transfers[i]->sent_bytes;
+        plan->stats.sent_messages += transfers[i]->sent_messages;
+    }
+    plan->stats.circulated_bytes = plan->circulate.transfer.sent_bytes;
+    plan->stats.circulated_messages = plan->circulate.transfer.sent_messages;
 }
 
 /* From the regions of query, key and value to those of the output. */
@@ -45,8 +63,10 @@ static void attend_between_exchanges(attn_plan *plan, double *clock) {
     attn_exchange_wait(&plan->value.exchange);
     lap(clock, &plan->stats.exchange_sec);
 
-    attn_kv_shard_pack(&plan->kv_layout, attn_circulate_own(&plan->circulate),
-                       plan->key.exchange.shard, plan->value.exchange.shard, plan->threads);
+    attn_circulate_own(&plan->circulate);
+    for (int64_t i = 0; i < plan->circulate.slice_count; i++)
+        attn_kv_shard_pack(&plan->kv_layout, &plan->circulate.own[i], plan->key.exchange.shard,
+                           plan->value.exchange.shard, plan->threads);
     attn_circulate_execute(&plan->circulate, &plan->attend, plan->query.exchange.shard,
                            (float *)(void *)plan->output.exchange.shard);
     lap(clock, &plan->stats.attend_sec);
@@ -95,18 +115,17 @@ attn_stats attn_plan_stats(const attn_plan *plan) {
     return plan->stats;
 }
 
-attn_rows attn_plan_query_rows(const attn_plan *plan) {
+attn_row_list attn_plan_query_rows(const attn_plan *plan) {
     return plan->query_rows;
 }
 
-attn_rows attn_plan_key_rows(const attn_plan *plan) {
+attn_row_list attn_plan_key_rows(const attn_plan *plan) {
     return plan->key_rows;
 }
 
 void attn_plan_get_info(const attn_plan *plan, attn_plan_info *info) {
     const attn_problem *problem = &plan->problem;
     const attn_mesh *mesh = &plan->mesh;
-    attn_range keys = attn_shard_rows(problem->kv_length, mesh->shards, mesh->shard);
     attn_range kv_heads = attn_head_tensor_heads(&plan->key, mesh->members, mesh->member);
     attn_mask mask = plan->attend.mask;
 
@@ -119,14 +138,15 @@ void attn_plan_get_info(const attn_plan *plan, attn_plan_info *info) {
         .threads = plan->threads,
         .scale = problem->scale,
         .circulate = plan->circulate.circulation->name,
-        .layout = attn_layout_name(ATTN_LAYOUT_CONTIGUOUS),
+        .layout = attn_layout_name(plan->query_layout.kind),
         .kernel = plan->kernel->name,
         .first_head = plan->attend.heads.first,
         .head_count = attn_range_count(plan->attend.heads),
         .first_kv_head = kv_heads.first,
         .kv_head_count = attn_range_count(kv_heads),
-        .shard_queries = plan->attend.queries,
-        .shard_keys = {keys.first, attn_range_count(keys)},
+        .shard_queries = plan->shard_queries,
+        .shard_keys = plan->shard_keys,
+        .imbalance = attn_layout_imbalance(&plan->query_layout, &mask),
         .bytes = plan->buffers.bytes,
         .flops = 2.0 * ((double)problem->key_dim + (double)problem->value_dim) *
                  (double)attn_mask_pairs(&mask, ATTN_MASK_EVERY_ITEM, 0, problem->length) *

@@ -16,15 +16,15 @@ int64_t attn_head_tensor_item_width(const attn_head_tensor *tensor, int members,
     return heads * (tensor->dim + (tensor->with_lse != 0));
 }
 
-attn_status attn_head_tensor_plan(attn_head_tensor *tensor, const attn_mesh *mesh, int64_t length,
-                                  attn_buffers *buffers, attn_error *error) {
+attn_status attn_head_tensor_plan(attn_head_tensor *tensor, const attn_mesh *mesh,
+                                  int64_t shard_rows, attn_buffers *buffers, attn_error *error) {
     int64_t *width = attn_alloc((size_t)mesh->members, sizeof *width);
 
     if (width == NULL) return attn_fail(error, ATTN_ERR_MEMORY, "cannot allocate a plan");
     for (int j = 0; j < mesh->members; j++)
         width[j] = tensor->batch * attn_head_tensor_item_width(tensor, mesh->members, j);
-    attn_exchange_plan(&tensor->exchange, mesh, length, width, attn_storage_bytes(tensor->storage),
-                       buffers, error);
+    attn_exchange_plan(&tensor->exchange, mesh, shard_rows, width,
+                       attn_storage_bytes(tensor->storage), buffers, error);
     free(width);
     return error->status;
 }

@@ -23,10 +23,10 @@ typedef struct attn_head_tensor {
     attn_exchange exchange;
 } attn_head_tensor;
 
-/* Plans the exchange for a sequence of `length` rows; the fields before it are set
+/* Plans the exchange for a shard of `shard_rows` rows; the fields before it are set
  * by the caller. Not collective. ATTN_ERR_MEMORY. */
-attn_status attn_head_tensor_plan(attn_head_tensor *tensor, const attn_mesh *mesh, int64_t length,
-                                  attn_buffers *buffers, attn_error *error);
+attn_status attn_head_tensor_plan(attn_head_tensor *tensor, const attn_mesh *mesh,
+                                  int64_t shard_rows, attn_buffers *buffers, attn_error *error);
 
 /* Heads that member `member` of `members` has of the tensor. */
 attn_range attn_head_tensor_heads(const attn_head_tensor *tensor, int members, int member);

@@ -14,9 +14,9 @@
 #include "circulate.h"
 #include "file.h"
 #include "job_rows.h"
+#include "layout.h"
 #include "memory.h"
 #include "mesh.h"
-#include "partition.h"
 #include "synthetic.h"
 
 attn_status attn_job_create(MPI_Comm comm, attn_job **job, attn_error *error) {
@@ -106,7 +106,8 @@ attn_status attn_job_choose_mesh(const attn_job *job, int64_t ranks, int64_t *me
 
     *members = or_auto(config->parallel.heads);
     *shards = or_auto(config->parallel.sequence);
-    if (attn_mesh_choose(&job->inputs.problem, ranks, members, shards, &reason) == ATTN_OK)
+    if (attn_mesh_choose(&job->inputs.problem, config->parallel.layout, ranks, members, shards,
+                         &reason) == ATTN_OK)
         return attn_ok(error);
     return attn_config_fail(config, is_heads ? "parallel.heads" : "parallel.sequence", error,
                             reason.status, "%s", reason.message);
@@ -120,6 +121,7 @@ attn_status attn_job_plan(attn_job *job, const attn_options *callbacks, attn_err
     if (attn_inputs_describe(job->comm, config, &job->inputs, error) != ATTN_OK)
         return error->status;
     options.circulate = attn_circulation_name(config->parallel.circulate);
+    options.layout = attn_layout_name(config->parallel.layout);
     options.kernel = attn_kernel_name(config->compute.kernel);
     options.storage = (attn_storage)config->compute.dtype;
     options.threads = (int32_t)or_auto(config->parallel.threads);
@@ -141,8 +143,8 @@ attn_status attn_job_plan(attn_job *job, const attn_options *callbacks, attn_err
 /* --- arrays ----------------------------------------------------------------- */
 
 /* Own rows of a tensor [outer][length][width]. */
-static attn_rows_view view_of(const attn_job *job, int64_t heads, attn_rows rows, int64_t length,
-                              int64_t width) {
+static attn_rows_view view_of(const attn_job *job, int64_t heads, attn_row_list rows,
+                              int64_t length, int64_t width) {
     return (attn_rows_view){job->inputs.problem.batch * heads, length, width, rows};
 }
 

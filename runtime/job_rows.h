@@ -1,5 +1,5 @@
 /* job_rows.h: own rows of a tensor [outer][length][width], of which this rank holds
- * [outer][rows.count][width]: read, generate, write.
+ * [outer][rows.count][width]: read, generate, write, in one piece for each run of rows.
  */
 #ifndef ATTN_RUNTIME_JOB_ROWS_H
 #define ATTN_RUNTIME_JOB_ROWS_H
@@ -11,7 +11,7 @@ typedef struct attn_rows_view {
     int64_t outer;  /* batch items, times heads where the tensor has heads */
     int64_t length; /* rows of the whole tensor */
     int64_t width;
-    attn_rows rows; /* own */
+    attn_row_list rows; /* own; borrowed from the plan */
 } attn_rows_view;
 
 /* Elements that this rank holds. Not collective. */

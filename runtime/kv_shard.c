@@ -17,15 +17,36 @@ static int64_t head_bytes(const attn_kv_layout *layout, int64_t rows) {
     return key_bytes(layout, rows) + value_bytes(layout, rows);
 }
 
-attn_kv_shard attn_kv_shard_of(const attn_kv_layout *layout, int index, char *data) {
-    attn_kv_shard shard;
+attn_kv_shard attn_kv_shard_of(const attn_kv_layout *layout, int64_t shard, int64_t slices,
+                               int64_t slice) {
+    const attn_layout *rows = layout->rows;
+    int64_t shard_rows = attn_layout_rows(rows, shard);
+    attn_kv_shard self = {.shard = shard};
 
-    shard.blocks = attn_shard_blocks(layout->length, layout->shards, index);
-    shard.rows = attn_shard_rows(layout->length, layout->shards, index);
-    shard.bytes = attn_elems(layout->batch, layout->kv_heads,
-                             head_bytes(layout, attn_range_count(shard.rows)));
-    shard.data = data;
-    return shard;
+    self.blocks = attn_deal(attn_layout_blocks(rows, shard), slices, slice);
+    /* Only the sequence's last block may be short, and it is the last of its shard. */
+    self.rows.first = self.blocks.first * rows->block_rows;
+    self.rows.last = self.blocks.last * rows->block_rows;
+    if (self.rows.first > shard_rows) self.rows.first = shard_rows;
+    if (self.rows.last > shard_rows) self.rows.last = shard_rows;
+    self.bytes = attn_elems(layout->batch, layout->kv_heads,
+                            head_bytes(layout, attn_range_count(self.rows)));
+    return self;
+}
+
+attn_range attn_kv_shard_run(const attn_kv_layout *layout, const attn_kv_shard *shard, int64_t run,
+                             int64_t *place) {
+    attn_range blocks = attn_layout_run(layout->rows, shard->shard, run);
+    int64_t before = 0, first, last;
+
+    for (int64_t i = 0; i < run; i++)
+        before += attn_range_count(attn_layout_run(layout->rows, shard->shard, i));
+    first = shard->blocks.first > before ? shard->blocks.first - before : 0;
+    last = shard->blocks.last - before;
+    *place = before + first - shard->blocks.first;
+    if (last > attn_range_count(blocks)) last = attn_range_count(blocks);
+    if (last <= first) return (attn_range){0, 0};
+    return (attn_range){blocks.first + first, blocks.first + last};
 }
 
 static char *head_data(const attn_kv_layout *layout, const attn_kv_shard *shard, int64_t item,
@@ -34,31 +55,26 @@ static char *head_data(const attn_kv_layout *layout, const attn_kv_shard *shard,
            (item * layout->kv_heads + kv_head) * head_bytes(layout, attn_range_count(shard->rows));
 }
 
-static int64_t rows_before(const attn_kv_layout *layout, const attn_kv_shard *shard,
-                           int64_t block) {
-    return (block - shard->blocks.first) * attn_block_rows(layout->length);
-}
-
-/* Blocks are whole panels, so the keys before `block` fill theirs. */
+/* Blocks are whole panels, so the keys before block `place` fill theirs. */
 const void *attn_kv_shard_keys(const attn_kv_layout *layout, const attn_kv_shard *shard,
-                               int64_t item, int64_t kv_head, int64_t block) {
+                               int64_t item, int64_t kv_head, int64_t place) {
     return head_data(layout, shard, item, kv_head) +
-           key_bytes(layout, rows_before(layout, shard, block));
+           key_bytes(layout, place * layout->rows->block_rows);
 }
 
 const void *attn_kv_shard_values(const attn_kv_layout *layout, const attn_kv_shard *shard,
-                                 int64_t item, int64_t kv_head, int64_t block) {
+                                 int64_t item, int64_t kv_head, int64_t place) {
     return head_data(layout, shard, item, kv_head) +
            key_bytes(layout, attn_range_count(shard->rows)) +
-           value_bytes(layout, rows_before(layout, shard, block));
+           value_bytes(layout, place * layout->rows->block_rows);
 }
 
 static void pack_head(const attn_kv_layout *layout, const attn_kv_shard *shard, const char *keys,
                       const char *values, int64_t item, int64_t kv_head) {
     const attn_kernel *kernel = layout->kernel;
     int64_t rows = attn_range_count(shard->rows);
-    int64_t heads_before = item * layout->kv_heads + kv_head;
     int64_t heads_per_row = layout->batch * layout->kv_heads;
+    int64_t heads_before = shard->rows.first * heads_per_row + item * layout->kv_heads + kv_head;
     int64_t elem_bytes = attn_storage_bytes(kernel->storage);
     char *packed = head_data(layout, shard, item, kv_head);
 

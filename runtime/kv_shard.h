@@ -1,10 +1,11 @@
-/* kv_shard.h: the keys and values of one sequence shard, as they circulate.
+/* kv_shard.h: keys and values as they circulate: the shards of a sequence, or slices of them.
  *
- * One contiguous buffer, packed once by its owner so that no receiver copies:
+ * A slice is some consecutive local blocks of a shard (layout.h), in one contiguous buffer,
+ * packed once by its owner so that no receiver copies:
  *
  *     [B][kv heads of this member] { keys, values }
  *
- * both as the kernel packs them (kernels.h), in its storage.
+ * both as the kernel packs them (kernels.h), in its storage, rows in local order.
  *
  * Not collective.
  */
@@ -14,6 +15,7 @@
 #include <stdint.h>
 
 #include "attnspan/kernels.h"
+#include "layout.h"
 #include "partition.h"
 
 /* What all shards on an axis share. */
@@ -21,27 +23,35 @@ typedef struct attn_kv_layout {
     const attn_kernel *kernel;
     int64_t batch, kv_heads;
     int32_t key_dim, value_dim;
-    int64_t length; /* N_kv */
-    int shards;     /* P_s */
+    const attn_layout *rows; /* borrowed: of the keys */
 } attn_kv_layout;
 
-/* Shard `index`, at `data` (which may be NULL for its size). */
+/* A shard or a slice of it. */
 typedef struct attn_kv_shard {
-    attn_range blocks, rows;
-    int64_t bytes; /* of the whole buffer */
-    char *data;    /* borrowed */
+    int64_t shard;           /* whose */
+    attn_range blocks, rows; /* local ones of that shard */
+    int64_t bytes;           /* of the whole buffer */
+    char *data;              /* borrowed; NULL: not at hand */
 } attn_kv_shard;
 
-attn_kv_shard attn_kv_shard_of(const attn_kv_layout *layout, int index, char *data);
+/* Slice `slice` of `slices` of shard `shard`, without data; the sizes of slices differ by at most
+ * one block. */
+attn_kv_shard attn_kv_shard_of(const attn_kv_layout *layout, int64_t shard, int64_t slices,
+                               int64_t slice);
 
-/* Packed keys, and values, from block `block` of the shard on. */
+/* Run `run` of the shard, as far as it is in the slice: global blocks, perhaps none; *place is the
+ * number of the first one within the slice. */
+attn_range attn_kv_shard_run(const attn_kv_layout *layout, const attn_kv_shard *shard, int64_t run,
+                             int64_t *place);
+
+/* Packed keys, and values, from the block on that is number `place` of the slice. */
 const void *attn_kv_shard_keys(const attn_kv_layout *layout, const attn_kv_shard *shard,
-                               int64_t item, int64_t kv_head, int64_t block);
+                               int64_t item, int64_t kv_head, int64_t place);
 const void *attn_kv_shard_values(const attn_kv_layout *layout, const attn_kv_shard *shard,
-                                 int64_t item, int64_t kv_head, int64_t block);
+                                 int64_t item, int64_t kv_head, int64_t place);
 
-/* Fills shard->data from keys [rows][B][kv heads][d_k] and values
- * [rows][B][kv heads][d_v], in the kernel's storage, with `threads` OpenMP threads. */
+/* Fills shard->data from keys [rows][B][kv heads][d_k] and values [rows][B][kv heads][d_v] of the
+ * whole shard, in the kernel's storage, with `threads` OpenMP threads. */
 void attn_kv_shard_pack(const attn_kv_layout *layout, const attn_kv_shard *shard, const void *keys,
                         const void *values, int threads);
 

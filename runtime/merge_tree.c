@@ -6,7 +6,7 @@
 
 #include "memory.h"
 
-enum { MAX_LEVELS = 64, NONE = -1 };
+enum { MAX_LEVELS = 64, NONE = -1, EMPTY = -2 };
 
 /* While planning, a value is the index of the operation that makes it. */
 typedef struct tree_value {
@@ -18,12 +18,30 @@ typedef struct tree_planner {
     int64_t level_first[MAX_LEVELS]; /* of `complete` */
     int64_t level_count[MAX_LEVELS];
     int32_t levels;
-    int64_t *complete;  /* owned; per node: the value that waits for its sibling, or NONE */
+    int64_t *complete;  /* owned; per node: the value that waits for its sibling, NONE before,
+                            EMPTY when no block below is wanted */
     tree_value *values; /* owned; per operation */
     int64_t count;
 } tree_planner;
 
-static attn_status planner_create(int64_t block_count, tree_planner *planner, attn_error *error) {
+/* Marks the nodes below which nothing is wanted. */
+static void mark_empty(tree_planner *planner, const int32_t *step_of) {
+    for (int64_t i = 0; i < planner->level_count[0]; i++)
+        planner->complete[i] = step_of[i] < 0 ? EMPTY : NONE;
+    for (int32_t level = 1; level < planner->levels; level++) {
+        const int64_t *below = planner->complete + planner->level_first[level - 1];
+        int64_t *nodes = planner->complete + planner->level_first[level];
+
+        for (int64_t i = 0; i < planner->level_count[level]; i++) {
+            int has_right = 2 * i + 1 < planner->level_count[level - 1];
+            nodes[i] =
+                below[2 * i] == EMPTY && (!has_right || below[2 * i + 1] == EMPTY) ? EMPTY : NONE;
+        }
+    }
+}
+
+static attn_status planner_create(int64_t block_count, const int32_t *step_of,
+                                  tree_planner *planner, attn_error *error) {
     int64_t nodes = 0;
 
     planner->levels = 0;
@@ -38,7 +56,7 @@ static attn_status planner_create(int64_t block_count, tree_planner *planner, at
     planner->values = attn_alloc((size_t)block_count, 2 * sizeof *planner->values);
     if (planner->complete == NULL || planner->values == NULL)
         return attn_fail(error, ATTN_ERR_MEMORY, "cannot allocate the merge tree");
-    for (int64_t i = 0; i < nodes; i++) planner->complete[i] = NONE;
+    mark_empty(planner, step_of);
     return attn_ok(error);
 }
 
@@ -62,7 +80,8 @@ static void arrive(tree_planner *planner, int64_t block, int32_t step, attn_merg
         int64_t *nodes = planner->complete + planner->level_first[level];
         int64_t sibling = index ^ 1;
 
-        if (sibling == planner->level_count[level]) continue; /* an only child is its parent */
+        if (sibling == planner->level_count[level] || nodes[sibling] == EMPTY)
+            continue; /* an only child is its parent */
         if (nodes[sibling] == NONE) {
             nodes[index] = climbing;
             return;
@@ -123,40 +142,66 @@ static void number_slots(const tree_planner *planner, attn_merge_op *ops, int32_
     }
 }
 
-attn_status attn_merge_tree_create(int64_t block_count, const attn_range *arrivals,
-                                   int32_t step_count, attn_merge_tree *tree, attn_error *error) {
+/* Lists the wanted blocks by the steps that bring them, ascending within a step, in `order`;
+ * those of step t are [first[t], first[t + 1]). Returns how many they are. */
+static int64_t sort_by_step(int64_t block_count, const int32_t *step_of, int32_t step_count,
+                            int64_t *first, int64_t *order) {
+    int64_t wanted = 0;
+
+    for (int32_t step = 0; step <= step_count; step++) first[step] = 0;
+    for (int64_t block = 0; block < block_count; block++)
+        if (step_of[block] >= 0) first[step_of[block]]++;
+    for (int32_t step = 0; step <= step_count; step++) {
+        int64_t count = first[step];
+        first[step] = wanted;
+        wanted += count;
+    }
+    for (int64_t block = 0; block < block_count; block++)
+        if (step_of[block] >= 0) order[first[step_of[block]]++] = block;
+    for (int32_t step = step_count; step > 0; step--) first[step] = first[step - 1];
+    first[0] = 0;
+    return wanted;
+}
+
+attn_status attn_merge_tree_create(int64_t block_count, const int32_t *step_of, int32_t step_count,
+                                   attn_merge_tree *tree, attn_error *error) {
     tree_planner planner = {0};
     slot_pool pools[2] = {{0}, {0}};
+    int64_t *order = attn_alloc((size_t)block_count, sizeof *order), wanted;
 
     *tree = (attn_merge_tree){.step_count = step_count};
-    if (planner_create(block_count, &planner, error) != ATTN_OK) goto cleanup;
+    if (planner_create(block_count, step_of, &planner, error) != ATTN_OK) goto cleanup;
     tree->ops = attn_alloc((size_t)block_count, 2 * sizeof *tree->ops);
     tree->step_first = attn_alloc((size_t)step_count + 1, sizeof *tree->step_first);
     pools[0].free = attn_alloc((size_t)block_count, 2 * sizeof *pools[0].free);
     pools[1].free = attn_alloc((size_t)block_count, 2 * sizeof *pools[1].free);
-    if (tree->ops == NULL || tree->step_first == NULL || pools[0].free == NULL ||
+    if (order == NULL || tree->ops == NULL || tree->step_first == NULL || pools[0].free == NULL ||
         pools[1].free == NULL) {
         attn_fail(error, ATTN_ERR_MEMORY, "cannot allocate the merge tree");
         goto cleanup;
     }
+    wanted = sort_by_step(block_count, step_of, step_count, tree->step_first, order);
     for (int32_t step = 0; step < step_count; step++) {
+        const int64_t first = tree->step_first[step], last = tree->step_first[step + 1];
+
         tree->step_first[step] = planner.count;
-        if (attn_range_count(arrivals[step]) > 0) tree->root_step = step;
-        for (int64_t block = arrivals[step].first; block < arrivals[step].last; block++)
-            arrive(&planner, block, step, tree->ops);
+        if (first < last) tree->root_step = step;
+        for (int64_t i = first; i < last; i++) arrive(&planner, order[i], step, tree->ops);
     }
     tree->step_first[step_count] = planner.count;
-    assert(planner.count == 2 * block_count - 1);
+    assert(planner.count == (wanted > 0 ? 2 * wanted - 1 : 0));
     assign_slots(&planner, tree->ops, pools);
     number_slots(&planner, tree->ops, pools[0].used);
     tree->kept_slots = pools[0].used;
-    tree->slots = pools[0].used + pools[1].used;
+    tree->slots = wanted > 0 ? pools[0].used + pools[1].used : 1;
+    tree->root = wanted > 0 ? tree->ops[planner.count - 1].result : 0;
 
 cleanup:
     free(pools[1].free);
     free(pools[0].free);
     free(planner.values);
     free(planner.complete);
+    free(order);
     if (error->status != ATTN_OK) attn_merge_tree_destroy(tree);
     return error->status;
 }

@@ -5,13 +5,14 @@
  * binary tree over block indices: node (level, i) covers the blocks
  * [i · 2^level, (i + 1) · 2^level) of those that exist, and joins the nodes
  * (level − 1, 2i) and (level − 1, 2i + 1); where the right one does not exist, it
- * is the left one.
+ * is the left one. A rank may leave out blocks that none of its queries sees: a node without
+ * any block is empty, and joining with it is the other's bits.
  *
  * Planning plays the arrivals through once and writes down a program: compute a
  * block into a slot, join two slots into one. Values that wait for a later step
  * live in kept slots, all others in slots that a thread reuses at once.
  *
- * Cost: 2 · blocks operations; for blocks arriving in r runs of consecutive
+ * Cost: 2 · wanted blocks operations; for blocks arriving in r runs of consecutive
  * indices, O(r + log blocks) slots.
  */
 #ifndef ATTN_RUNTIME_MERGE_TREE_H
@@ -19,7 +20,6 @@
 
 #include <stdint.h>
 
-#include "partition.h"
 #include "status.h"
 
 /* One operation: with block >= 0, result := partial of that block; otherwise
@@ -30,17 +30,19 @@ typedef struct attn_merge_op {
 } attn_merge_op;
 
 typedef struct attn_merge_tree {
-    attn_merge_op *ops;  /* owned; the last one makes the root */
+    attn_merge_op *ops;  /* owned; the last one makes the root; none when no block is wanted */
     int64_t *step_first; /* owned; [step_count + 1]: ops of step t are [first[t], first[t+1]) */
     int32_t step_count;
     int32_t root_step;         /* in which the root is made: its slot lasts no longer */
+    int32_t root;              /* its slot */
     int32_t kept_slots, slots; /* slots [kept_slots, slots) live within a step only */
 } attn_merge_tree;
 
-/* For `block_count` >= 1 blocks, of which step t brings those of arrivals[t] (all
- * steps together bring each block once). Not collective. ATTN_ERR_MEMORY. */
-attn_status attn_merge_tree_create(int64_t block_count, const attn_range *arrivals,
-                                   int32_t step_count, attn_merge_tree *tree, attn_error *error);
+/* For `block_count` >= 1 blocks, of which step step_of[b] brings block b; −1: it is not wanted.
+ * Within a step they are taken in ascending order. Without any, the root is slot 0, empty, in step
+ * 0. Not collective. ATTN_ERR_MEMORY. */
+attn_status attn_merge_tree_create(int64_t block_count, const int32_t *step_of, int32_t step_count,
+                                   attn_merge_tree *tree, attn_error *error);
 
 /* A zeroed tree is legal. */
 void attn_merge_tree_destroy(attn_merge_tree *tree);

@@ -2,35 +2,40 @@
 
 #include <inttypes.h>
 
+#include "layout.h"
 #include "mask_spec.h"
 #include "partition.h"
 
 /* The attention work of the most loaded rank: heads × unmasked pairs. */
-static double worst_load(const attn_problem *problem, int64_t members, int64_t shards) {
+static attn_status worst_load(const attn_problem *problem, int kind, int64_t members,
+                              int64_t shards, double *load, attn_error *error) {
     attn_mask mask = attn_mask_spec_mask(problem);
-    int64_t most_pairs = 0;
+    attn_layout layout;
+    double most = 0;
 
+    if (attn_layout_choose(&layout, kind, shards, &mask, error) != ATTN_OK) return error->status;
     for (int64_t shard = 0; shard < shards; shard++) {
-        attn_range rows = attn_shard_rows(problem->length, shards, shard);
-        int64_t pairs = attn_mask_pairs(&mask, ATTN_MASK_EVERY_ITEM, rows.first, rows.last);
-        if (pairs > most_pairs) most_pairs = pairs;
+        double pairs = attn_layout_pairs(&layout, shard, &mask);
+        if (pairs > most) most = pairs;
     }
-    return (double)most_pairs *
-           (double)attn_range_count(attn_member_heads(problem->heads, members, 0));
+    attn_layout_destroy(&layout);
+    *load = most * (double)attn_range_count(attn_member_heads(problem->heads, members, 0));
+    return attn_ok(error);
 }
 
-attn_status attn_mesh_choose(const attn_problem *problem, int64_t ranks, int64_t *members,
-                             int64_t *shards, attn_error *error) {
+attn_status attn_mesh_choose(const attn_problem *problem, int layout, int64_t ranks,
+                             int64_t *members, int64_t *shards, attn_error *error) {
     int64_t best_members = 0;
     double best_load = 0;
 
     for (int64_t candidate = ranks; candidate >= 1; candidate--) {
-        double load;
+        double load = 0;
 
         if (ranks % candidate != 0) continue;
         if (*members != ATTN_PLAN_AUTO && *members != candidate) continue;
         if (*shards != ATTN_PLAN_AUTO && *shards != ranks / candidate) continue;
-        load = worst_load(problem, candidate, ranks / candidate);
+        if (worst_load(problem, layout, candidate, ranks / candidate, &load, error) != ATTN_OK)
+            return error->status;
         if (best_members == 0 || load < best_load) {
             best_members = candidate;
             best_load = load;

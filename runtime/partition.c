@@ -1,17 +1,6 @@
 #include "partition.h"
 
-#include <stddef.h>
-
 #include "attnspan/kernels.h"
-
-static const char *const layout_names[] = {
-    [ATTN_LAYOUT_CONTIGUOUS] = "contiguous",
-};
-
-const char *attn_layout_name(int layout) {
-    int count = (int)(sizeof layout_names / sizeof *layout_names);
-    return layout >= 0 && layout < count ? layout_names[layout] : NULL;
-}
 
 int64_t attn_range_count(attn_range range) {
     return range.last - range.first;
@@ -37,29 +26,6 @@ attn_range attn_deal(int64_t count, int64_t parts, int64_t index) {
 
     range.first = index * each + (index < larger ? index : larger);
     range.last = range.first + each + (index < larger);
-    return range;
-}
-
-attn_range attn_shard_blocks(int64_t rows, int64_t shards, int64_t shard) {
-    return attn_deal(attn_block_count(rows), shards, shard);
-}
-
-attn_range attn_shard_rows(int64_t rows, int64_t shards, int64_t shard) {
-    int64_t block = attn_block_rows(rows);
-    attn_range range = attn_shard_blocks(rows, shards, shard);
-
-    range.first = range.first * block < rows ? range.first * block : rows;
-    range.last = range.last * block < rows ? range.last * block : rows;
-    return range;
-}
-
-attn_range attn_member_rows(int64_t rows, int64_t shards, int64_t shard, int64_t members,
-                            int64_t member) {
-    attn_range of_shard = attn_shard_rows(rows, shards, shard);
-    attn_range range = attn_deal(attn_range_count(of_shard), members, member);
-
-    range.first += of_shard.first;
-    range.last += of_shard.first;
     return range;
 }
 

@@ -1,8 +1,8 @@
-/* partition.h: who owns which rows and heads. All partition arithmetic is here.
+/* partition.h: how things are dealt: blocks of a sequence, parts, heads.
  *
  * Keys are cut into blocks whose size depends on the problem alone; sequence
- * shards are whole blocks, so a block's partial is computed by one kernel call
- * wherever the block is. A shard's rows are then dealt among the ranks of its
+ * shards are whole blocks (layout.h), so a block's partial is computed by one kernel
+ * call wherever the block is. A shard's rows are then dealt among the ranks of its
  * head group, at any row. Nothing is collective.
  */
 #ifndef ATTN_RUNTIME_PARTITION_H
@@ -17,10 +17,6 @@ typedef struct attn_range {
 
 int64_t attn_range_count(attn_range range);
 
-/* Name of a layout: which rows a shard owns; NULL past the last. */
-typedef enum attn_layout { ATTN_LAYOUT_CONTIGUOUS } attn_layout;
-const char *attn_layout_name(int layout);
-
 /* Rows of one block of a sequence of `rows` rows: a power of two between
  * ATTN_KEY_UNIT and 512, about rows / 16, so that up to 16 shards of a short
  * sequence are even and the blocks of a long one are large enough for a merge to
@@ -33,15 +29,6 @@ int64_t attn_block_count(int64_t rows);
 /* Part `index` of `parts` of `count` things: sizes differ by at most one, the
  * larger ones come first. */
 attn_range attn_deal(int64_t count, int64_t parts, int64_t index);
-
-/* Blocks, and rows, of sequence shard `shard` of `shards`. */
-attn_range attn_shard_blocks(int64_t rows, int64_t shards, int64_t shard);
-attn_range attn_shard_rows(int64_t rows, int64_t shards, int64_t shard);
-
-/* Rows of shard `shard` that member `member` of its head group holds before the
- * head exchange. */
-attn_range attn_member_rows(int64_t rows, int64_t shards, int64_t shard, int64_t members,
-                            int64_t member);
 
 /* Query heads of head group member `member` of `members`, and the kv heads that
  * these need: members that share a kv head both hold it. */

@@ -81,7 +81,14 @@ static attn_status check_options(const attn_options *options, attn_error *error)
     if (options->circulate != NULL && attn_circulation_find(options->circulate) == NULL)
         return attn_fail(error, ATTN_ERR_CONFIG, "there is no circulation \"%s\"",
                          options->circulate);
+    if (options->layout != NULL && attn_layout_find(options->layout) < 0)
+        return attn_fail(error, ATTN_ERR_CONFIG, "there is no layout \"%s\"", options->layout);
     return attn_ok(error);
+}
+
+/* The wanted kind, or −1 for auto; after check_options. */
+static int layout_kind(const attn_options *options) {
+    return options->layout == NULL ? -1 : attn_layout_find(options->layout);
 }
 
 /* The wanted kernel, or the fastest that every rank runs. Collective. */
@@ -117,17 +124,30 @@ static attn_status choose_kernel(attn_plan *plan, MPI_Comm comm, const attn_opti
 
 /* --- planning --------------------------------------------------------------- */
 
-static attn_rows rows_of(attn_range range) {
-    return (attn_rows){range.first, attn_range_count(range)};
+/* All of a shard's rows, and those of them that this member holds. */
+static attn_status list_rows(const attn_mesh *mesh, const attn_layout *layout,
+                             attn_row_list *of_shard, attn_row_list *own, attn_error *error) {
+    int64_t rows = attn_layout_rows(layout, mesh->shard);
+
+    if (attn_row_list_create(of_shard, layout, mesh->shard, (attn_range){0, rows}, error) !=
+        ATTN_OK)
+        return error->status;
+    return attn_row_list_create(own, layout, mesh->shard,
+                                attn_deal(rows, mesh->members, mesh->member), error);
 }
 
-static void deal_rows(attn_plan *plan) {
+static attn_status deal_rows(attn_plan *plan, const attn_options *options, attn_error *error) {
     const attn_mesh *mesh = &plan->mesh;
+    attn_mask mask = attn_mask_spec_mask(&plan->problem);
 
-    plan->query_rows = rows_of(attn_member_rows(plan->problem.length, mesh->shards, mesh->shard,
-                                                mesh->members, mesh->member));
-    plan->key_rows = rows_of(attn_member_rows(plan->problem.kv_length, mesh->shards, mesh->shard,
-                                              mesh->members, mesh->member));
+    if (attn_layout_choose(&plan->query_layout, layout_kind(options), mesh->shards, &mask, error) !=
+            ATTN_OK ||
+        attn_layout_of_keys(&plan->key_layout, &plan->query_layout, plan->problem.kv_length,
+                            error) != ATTN_OK ||
+        list_rows(mesh, &plan->query_layout, &plan->shard_queries, &plan->query_rows, error) !=
+            ATTN_OK)
+        return error->status;
+    return list_rows(mesh, &plan->key_layout, &plan->shard_keys, &plan->key_rows, error);
 }
 
 /* The arrays that the caller brings: x, memory, y and weights, or q, k, v and out; and lse; and
@@ -184,37 +204,37 @@ static attn_status plan_tensors(attn_plan *plan, attn_error *error) {
     struct {
         attn_head_tensor *tensor;
         attn_head_tensor value;
-        int64_t length;
+        int64_t shard_rows;
     } tensors[] = {
         {&plan->query,
          {.batch = p->batch,
           .heads = p->heads,
           .dim = p->key_dim,
           .storage = plan->kernel->storage},
-         p->length},
+         plan->shard_queries.count},
         {&plan->key,
          {.batch = p->batch,
           .heads = p->heads,
           .kv_heads = p->kv_heads,
           .dim = p->key_dim,
           .storage = plan->kernel->storage},
-         p->kv_length},
+         plan->shard_keys.count},
         {&plan->value,
          {.batch = p->batch,
           .heads = p->heads,
           .kv_heads = p->kv_heads,
           .dim = p->value_dim,
           .storage = plan->kernel->storage},
-         p->kv_length},
+         plan->shard_keys.count},
         {&plan->output,
          {.batch = p->batch, .heads = p->heads, .dim = p->value_dim, .with_lse = plan->with_lse},
-         p->length},
+         plan->shard_queries.count},
     };
 
     for (size_t i = 0; i < sizeof tensors / sizeof *tensors; i++) {
         *tensors[i].tensor = tensors[i].value;
-        if (attn_head_tensor_plan(tensors[i].tensor, &plan->mesh, tensors[i].length, &plan->buffers,
-                                  error) != ATTN_OK)
+        if (attn_head_tensor_plan(tensors[i].tensor, &plan->mesh, tensors[i].shard_rows,
+                                  &plan->buffers, error) != ATTN_OK)
             return error->status;
     }
     return attn_ok(error);
@@ -230,8 +250,7 @@ static void plan_kv_layout(attn_plan *plan) {
         .kv_heads = attn_range_count(kv_heads),
         .key_dim = problem->key_dim,
         .value_dim = problem->value_dim,
-        .length = problem->kv_length,
-        .shards = plan->mesh.shards,
+        .rows = &plan->key_layout,
     };
 }
 
@@ -253,7 +272,8 @@ static void plan_project(attn_plan *plan) {
                           &plan->buffers);
 }
 
-static attn_status plan_attend(attn_plan *plan, const attn_options *options, attn_error *error) {
+/* What attention is, before it is known what the steps have at hand. */
+static void describe_attend(attn_plan *plan, const attn_options *options) {
     const attn_problem *problem = &plan->problem;
     const attn_mesh *mesh = &plan->mesh;
 
@@ -262,7 +282,10 @@ static attn_status plan_attend(attn_plan *plan, const attn_options *options, att
         .kv = plan->kv_layout,
         .scale = problem->scale,
         .threads = plan->threads,
-        .queries = rows_of(attn_shard_rows(problem->length, mesh->shards, mesh->shard)),
+        .arrivals = &plan->circulate.arrivals,
+        .reach = &plan->reach,
+        .shard = mesh->shard,
+        .queries = plan->shard_queries,
         .heads = attn_head_tensor_heads(&plan->query, mesh->members, mesh->member),
         .queries_per_kv = problem->heads / problem->kv_heads,
         .query_row_elems = plan->query.exchange.width[mesh->member],
@@ -271,8 +294,22 @@ static attn_status plan_attend(attn_plan *plan, const attn_options *options, att
         .on_progress = options->on_progress,
         .progress_context = options->progress_context,
     };
-    return attn_attend_plan(&plan->attend, plan->circulate.arrivals, plan->circulate.steps,
-                            &plan->buffers, error);
+}
+
+/* Collective on the axis. */
+static attn_status plan_circulate(attn_plan *plan, const attn_options *options, attn_error *error) {
+    const char *name = options->circulate != NULL ? options->circulate : "ring";
+
+    plan->circulate = (attn_circulate){
+        .circulation = attn_circulation_find(name),
+        .kv = &plan->kv_layout,
+        .reach = &plan->reach,
+        .axis = plan->mesh.axis,
+        .shard = plan->mesh.shard,
+        .shard_count = plan->mesh.shards,
+        .partial_bytes = attn_attend_partial_bytes(&plan->attend),
+    };
+    return attn_circulate_plan(&plan->circulate, &plan->buffers, error);
 }
 
 /* Whether all ranks of a node fit into its memory together. Collective on `node`;
@@ -302,18 +339,17 @@ static void fill_prepare(const attn_plan *plan) {
 /* Plans after the mesh is there. Each stage is agreed on before the next one, so
  * that no rank waits for one that has given up. Collective. */
 static attn_status plan_all(attn_plan *plan, const attn_options *options, attn_error *error) {
-    const attn_circulation *circulation =
-        attn_circulation_find(options->circulate != NULL ? options->circulate : "ring");
+    attn_mask mask = attn_mask_spec_mask(&plan->problem);
 
     attn_ok(error);
-    deal_rows(plan);
-    count_callers_arrays(plan);
-    if (plan_tensors(plan, error) == ATTN_OK) {
-        plan_prepare(plan);
-        plan_kv_layout(plan);
-        plan_project(plan);
-        attn_circulate_plan(&plan->circulate, circulation, &plan->mesh, &plan->kv_layout,
-                            &plan->buffers, error);
+    if (deal_rows(plan, options, error) == ATTN_OK) {
+        count_callers_arrays(plan);
+        if (plan_tensors(plan, error) == ATTN_OK) {
+            plan_prepare(plan);
+            plan_kv_layout(plan);
+            plan_project(plan);
+            describe_attend(plan, options);
+        }
     }
     if (attn_agree(plan->mesh.world, "plan", error) != ATTN_OK) return error->status;
 
@@ -321,7 +357,10 @@ static attn_status plan_all(attn_plan *plan, const attn_options *options, attn_e
     check_memory(plan, options->memory_fraction, error);
     if (attn_agree(plan->mesh.world, "memory", error) != ATTN_OK) return error->status;
 
-    plan_attend(plan, options, error);
+    attn_reach_create(&plan->reach, &mask, &plan->query_layout, &plan->key_layout, error);
+    if (attn_agree(plan->mesh.world, "reach", error) != ATTN_OK) return error->status;
+    if (plan_circulate(plan, options, error) == ATTN_OK)
+        attn_attend_plan(&plan->attend, &plan->buffers, error);
     if (attn_agree(plan->mesh.world, "attend", error) != ATTN_OK) return error->status;
     check_memory(plan, options->memory_fraction, error);
     if (attn_agree(plan->mesh.world, "memory", error) != ATTN_OK) return error->status;
@@ -344,7 +383,8 @@ static attn_status plan_mesh(attn_plan *plan, MPI_Comm comm, const attn_options 
         check_options(options, error) == ATTN_OK &&
         attn_mask_spec_copy(&plan->problem.mask, plan->problem.batch, &plan->mask_arrays, error) ==
             ATTN_OK &&
-        attn_mesh_choose(&plan->problem, ranks, &members, &shards, error) == ATTN_OK)
+        attn_mesh_choose(&plan->problem, layout_kind(options), ranks, &members, &shards, error) ==
+            ATTN_OK)
         *error = kernel_error;
     if (attn_agree(comm, "mesh", error) != ATTN_OK) return error->status;
 
@@ -388,6 +428,13 @@ void attn_plan_destroy(attn_plan *plan) {
     attn_head_tensor_destroy(&plan->key);
     attn_head_tensor_destroy(&plan->query);
     attn_buffers_free(&plan->buffers);
+    attn_row_list_destroy(&plan->key_rows);
+    attn_row_list_destroy(&plan->query_rows);
+    attn_row_list_destroy(&plan->shard_keys);
+    attn_row_list_destroy(&plan->shard_queries);
+    attn_reach_destroy(&plan->reach);
+    attn_layout_destroy(&plan->key_layout);
+    attn_layout_destroy(&plan->query_layout);
     attn_mesh_destroy(&plan->mesh);
     free(plan->mask_arrays);
     free(plan);

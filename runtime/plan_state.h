@@ -8,9 +8,12 @@
 #include "circulate.h"
 #include "head_tensor.h"
 #include "kv_shard.h"
+#include "layout.h"
 #include "mesh.h"
 #include "project.h"
 #include "qk_prepare.h"
+#include "reach.h"
+#include "row_list.h"
 
 struct attn_plan {
     attn_problem problem; /* scale filled in; its mask's arrays are mask_arrays */
@@ -19,7 +22,10 @@ struct attn_plan {
     const attn_kernel *kernel; /* of the storage that was asked for */
     int threads;               /* of this rank */
     int with_lse;
-    attn_rows query_rows, key_rows; /* own rows */
+    attn_layout query_layout, key_layout;
+    attn_reach reach;
+    attn_row_list shard_queries, shard_keys; /* owned: rows of the shard */
+    attn_row_list query_rows, key_rows;      /* owned: own rows */
     attn_qk_prepare query_prepare, key_prepare;
     attn_head_tensor query, key, value, output;
     attn_kv_layout kv_layout;

@@ -7,11 +7,13 @@
 #include "partition.h"
 
 /* A tile of one batch item: global rows [first, first + tile_rows), of which this
- * rank holds [own.first, own.last). */
+ * rank holds [own.first, own.last). Runs of rows are apart by whole tiles, or this rank has
+ * but one, so no tile has rows of two. */
 typedef struct row_tile {
     int64_t item;
     int64_t first;
     attn_range own;
+    int64_t local; /* number of row own.first among this rank's */
 } row_tile;
 
 /* One matrix product of a tile, with its place in a head tensor. */
@@ -52,27 +54,37 @@ void attn_project_plan(attn_project *project, int64_t length, int64_t memory_len
                          sizeof(float), &project->scratch);
 }
 
-static int64_t first_tile(const attn_project *project) {
-    return project->rows.first / project->tile_rows;
+/* Tiles that hold rows of a run. */
+static attn_range tiles_of(const attn_project *project, const attn_rows *run) {
+    int64_t last = run->first + run->count - 1;
+
+    return (attn_range){run->first / project->tile_rows, last / project->tile_rows + 1};
 }
 
 /* Tiles per batch item that hold rows of this rank. */
 static int64_t tile_count(const attn_project *project) {
-    int64_t last = project->rows.first + project->rows.count;
-    if (project->rows.count == 0) return 0;
-    return (last - 1) / project->tile_rows + 1 - first_tile(project);
+    int64_t tiles = 0;
+
+    for (int64_t i = 0; i < project->rows.run_count; i++)
+        tiles += attn_range_count(tiles_of(project, &project->rows.runs[i]));
+    return tiles;
 }
 
-static row_tile tile_of(const attn_project *project, int64_t number) {
-    int64_t tiles = tile_count(project);
-    int64_t rows_last = project->rows.first + project->rows.count;
-    row_tile tile;
+/* Tile `number` of `tiles` of each batch item. */
+static row_tile tile_of(const attn_project *project, int64_t tiles, int64_t number) {
+    const attn_rows *run = project->rows.runs;
+    row_tile tile = {.item = number / tiles};
+    int64_t left = number % tiles, before = 0;
 
-    tile.item = number / tiles;
-    tile.first = (first_tile(project) + number % tiles) * project->tile_rows;
-    tile.own.first = tile.first > project->rows.first ? tile.first : project->rows.first;
+    for (; left >= attn_range_count(tiles_of(project, run)); run++) {
+        left -= attn_range_count(tiles_of(project, run));
+        before += run->count;
+    }
+    tile.first = (tiles_of(project, run).first + left) * project->tile_rows;
+    tile.own.first = tile.first > run->first ? tile.first : run->first;
     tile.own.last = tile.first + project->tile_rows;
-    if (tile.own.last > rows_last) tile.own.last = rows_last;
+    if (tile.own.last > run->first + run->count) tile.own.last = run->first + run->count;
+    tile.local = before + tile.own.first - run->first;
     return tile;
 }
 
@@ -88,8 +100,7 @@ static void multiply(const attn_project *project, const float *input, int64_t in
 static const float *input_tile(const attn_project *project, const row_tile *tile, const float *x,
                                float *padded) {
     int64_t width = project->model_dim;
-    const float *own =
-        x + (tile->item * project->rows.count + tile->own.first - project->rows.first) * width;
+    const float *own = x + (tile->item * project->rows.count + tile->local) * width;
     int64_t own_rows = attn_range_count(tile->own);
 
     if (own_rows == project->tile_rows) return own;
@@ -107,20 +118,19 @@ static void add_bias(const row_tile *tile, const float *bias, int64_t columns, f
 }
 
 /* Own rows of q or k in `result`, in place: norm and rotation. */
-static void prepare_tile(const attn_project *project, const row_tile *tile, const projection *which,
-                         float *result) {
+static void prepare_tile(const row_tile *tile, const projection *which, float *result) {
     const attn_head_tensor *tensor = which->tensor;
     int64_t columns = columns_of(tensor);
 
     if (tensor->prepare == NULL) return;
     for (int64_t row = tile->own.first; row < tile->own.last; row++)
-        attn_qk_prepare_heads(tensor->prepare, row - project->rows.first, which->norm,
+        attn_qk_prepare_heads(tensor->prepare, tile->local + row - tile->own.first, which->norm,
                               result + (row - tile->first) * columns, columns / tensor->dim);
 }
 
 /* Own rows of `result` to the regions of all members, as they are stored there. */
-static void scatter_tile(const attn_project *project, const row_tile *tile,
-                         const attn_head_tensor *tensor, const float *result) {
+static void scatter_tile(const row_tile *tile, const attn_head_tensor *tensor,
+                         const float *result) {
     int64_t columns = columns_of(tensor);
 
     for (int member = 0; member < tensor->exchange.members; member++) {
@@ -130,7 +140,8 @@ static void scatter_tile(const attn_project *project, const row_tile *tile,
 
         for (int64_t row = tile->own.first; row < tile->own.last && count > 0; row++)
             attn_store(tensor->storage, result + (row - tile->first) * columns + first, count,
-                       attn_head_tensor_at(tensor, member, row - project->rows.first, tile->item));
+                       attn_head_tensor_at(tensor, member, tile->local + row - tile->own.first,
+                                           tile->item));
     }
 }
 
@@ -144,20 +155,21 @@ static int silence_blas_threads(void) {
 /* `projections` of them, of all own rows of x. */
 static void project_rows(const attn_project *project, const float *x, const projection *all,
                          int64_t projections) {
-    int64_t count = project->batch * tile_count(project) * projections;
+    int64_t tiles = tile_count(project);
+    int64_t count = project->batch * tiles * projections;
 
 #pragma omp parallel for num_threads(project->threads) schedule(dynamic)
     for (int64_t number = 0; number < count; number++) {
         float *padded = project->scratch + omp_get_thread_num() * project->scratch_elems;
         float *result = padded + project->tile_rows * project->model_dim;
         const projection *which = &all[number % projections];
-        row_tile tile = tile_of(project, number / projections);
+        row_tile tile = tile_of(project, tiles, number / projections);
 
         multiply(project, input_tile(project, &tile, x, padded), project->model_dim, which->weight,
                  columns_of(which->tensor), result);
         add_bias(&tile, which->bias, columns_of(which->tensor), result);
-        prepare_tile(project, &tile, which, result);
-        scatter_tile(project, &tile, which->tensor, result);
+        prepare_tile(&tile, which, result);
+        scatter_tile(&tile, which->tensor, result);
     }
 }
 
@@ -197,7 +209,8 @@ static void gather_tile(const attn_project *project, const row_tile *tile, float
 
         for (int64_t row = tile->own.first; row < tile->own.last && bytes > 0; row++)
             memcpy(concatenation + (row - tile->first) * columns + heads.first * tensor->dim,
-                   attn_head_tensor_at(tensor, member, row - project->rows.first, tile->item),
+                   attn_head_tensor_at(tensor, member, tile->local + row - tile->own.first,
+                                       tile->item),
                    bytes);
     }
 }
@@ -208,7 +221,8 @@ static void store_tile(const attn_project *project, const row_tile *tile, const 
 
     for (int64_t row = tile->own.first; row < tile->own.last; row++) {
         const float *from = result + (row - tile->first) * width;
-        float *to = y + (tile->item * project->rows.count + row - project->rows.first) * width;
+        int64_t local = tile->local + row - tile->own.first;
+        float *to = y + (tile->item * project->rows.count + local) * width;
 
         if (bias == NULL)
             memcpy(to, from, (size_t)width * sizeof(float));
@@ -219,14 +233,15 @@ static void store_tile(const attn_project *project, const row_tile *tile, const 
 
 void attn_project_output(const attn_project *project, const attn_weights *weights, float *y) {
     int64_t columns = columns_of(project->output);
-    int64_t count = project->batch * tile_count(project);
+    int64_t tiles = tile_count(project);
+    int64_t count = project->batch * tiles;
     int blas_threads = silence_blas_threads();
 
 #pragma omp parallel for num_threads(project->threads) schedule(dynamic)
     for (int64_t number = 0; number < count; number++) {
         float *concatenation = project->scratch + omp_get_thread_num() * project->scratch_elems;
         float *result = concatenation + project->tile_rows * columns;
-        row_tile tile = tile_of(project, number);
+        row_tile tile = tile_of(project, tiles, number);
 
         gather_tile(project, &tile, concatenation);
         multiply(project, concatenation, columns, weights->output, project->model_dim, result);

@@ -22,9 +22,9 @@
 
 typedef struct attn_project {
     int64_t batch, model_dim;
-    int64_t memory_dim;    /* 0: no memory */
-    attn_rows rows;        /* own rows of x */
-    attn_rows memory_rows; /* own rows of the memory */
+    int64_t memory_dim;        /* 0: no memory */
+    attn_row_list rows;        /* own rows of x; borrowed */
+    attn_row_list memory_rows; /* own rows of the memory; borrowed */
     int threads;
     const attn_head_tensor *query, *key, *value, *output; /* borrowed */
     int64_t tile_rows, memory_tile_rows;

@@ -3,13 +3,10 @@
 #include <stddef.h>
 #include <string.h>
 
+#include "row_list.h"
+
 int attn_qk_prepare_wanted(const attn_problem *problem) {
     return problem->rope.dim > 0 || problem->qk_norm_eps > 0;
-}
-
-/* Position of an own row. */
-static int64_t position_of(const attn_qk_prepare *self, int64_t own_row) {
-    return self->rows.first + own_row + self->offset;
 }
 
 /* Copies of different threads share no cache line. */
@@ -18,7 +15,7 @@ static int64_t copy_elems(const attn_qk_prepare *self) {
     return ((int64_t)self->dim + LINE_FLOATS - 1) / LINE_FLOATS * LINE_FLOATS;
 }
 
-void attn_qk_prepare_plan(attn_qk_prepare *self, const attn_problem *problem, attn_rows own,
+void attn_qk_prepare_plan(attn_qk_prepare *self, const attn_problem *problem, attn_row_list own,
                           int is_query, int threads, attn_buffers *buffers) {
     /* Given q and k are of one sequence, which the queries end, or begin, as the mask has it. */
     int from_start = problem->model_dim > 0 || problem->mask.causal == ATTN_CAUSAL_TOP_LEFT;
@@ -41,15 +38,19 @@ void attn_qk_prepare_plan(attn_qk_prepare *self, const attn_problem *problem, at
 
 void attn_qk_prepare_fill(const attn_qk_prepare *self, int threads) {
     enum { PIECE_ROWS = 64 };
+    const int64_t count = self->rows.count;
 
     if (self->rope.dim == 0) return;
 #pragma omp parallel for num_threads(threads)
-    for (int64_t first = 0; first < self->rows.count; first += PIECE_ROWS) {
-        int64_t left = self->rows.count - first;
+    for (int64_t first = 0; first < count; first += PIECE_ROWS) {
+        int64_t last = first + PIECE_ROWS < count ? first + PIECE_ROWS : count;
+        attn_rows rows;
 
-        attn_rope_table(&self->rope, position_of(self, first),
-                        left < PIECE_ROWS ? left : PIECE_ROWS,
-                        self->table + first * self->rope.dim);
+        for (int64_t own = first; own < last; own += rows.count) {
+            rows = attn_row_list_from(&self->rows, own, last - own);
+            attn_rope_table(&self->rope, rows.first + self->offset, rows.count,
+                            self->table + own * self->rope.dim);
+        }
     }
 }
 

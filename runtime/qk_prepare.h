@@ -17,20 +17,20 @@
 #include "buffers.h"
 
 typedef struct attn_qk_prepare {
-    int32_t dim;     /* of a head */
-    double norm_eps; /* 0: no norm */
-    attn_rope rope;  /* dim 0: no rotation */
-    attn_rows rows;  /* own rows */
-    int64_t offset;  /* position of global row 0 */
-    float *table;    /* borrowed: [own rows][rope.dim] */
-    float *copies;   /* borrowed: [threads][dim, to whole cache lines]; only of given q and k */
+    int32_t dim;        /* of a head */
+    double norm_eps;    /* 0: no norm */
+    attn_rope rope;     /* dim 0: no rotation */
+    attn_row_list rows; /* own rows; borrowed */
+    int64_t offset;     /* position of global row 0 */
+    float *table;       /* borrowed: [own rows][rope.dim] */
+    float *copies;      /* borrowed: [threads][dim, to whole cache lines]; only of given q and k */
 } attn_qk_prepare;
 
 /* Whether a problem asks for any of it. */
 int attn_qk_prepare_wanted(const attn_problem *problem);
 
 /* For the rows of q (is_query) or k. `self` stays where it is: the buffers get its address. */
-void attn_qk_prepare_plan(attn_qk_prepare *self, const attn_problem *problem, attn_rows own,
+void attn_qk_prepare_plan(attn_qk_prepare *self, const attn_problem *problem, attn_row_list own,
                           int is_query, int threads, attn_buffers *buffers);
 
 /* Fills the table in; after attn_buffers_allocate. */

@@ -9,6 +9,7 @@
 #include "mask_spec.h"
 #include "memory.h"
 #include "recompute_prepare.h"
+#include "row_list.h"
 
 enum { TILE_ROWS = 64 };
 
@@ -200,15 +201,15 @@ static void project_keys(const oracle_run *self, int64_t item, int64_t first, in
     }
 }
 
-/* Keys, and values where wanted, of own rows [first, first + count). */
+/* Keys, and values where wanted, of own rows [first, first + count), which are those from `row` of
+ * the sequence on. */
 static void make_keys(const oracle_run *self, int64_t item, int64_t first, int64_t count,
-                      int with_values) {
+                      int64_t row, int with_values) {
     const attn_problem *problem = self->problem;
 
     project_keys(self, item, first, count, with_values);
-    attn_recompute_prepare(problem, self->weights.norm[1],
-                           attn_plan_key_rows(self->job->plan).first + first, count,
-                           problem->kv_heads, self->keys);
+    attn_recompute_prepare(problem, self->weights.norm[1], row, count, problem->kv_heads,
+                           self->keys);
     round_to_storage(self, self->keys, count * problem->kv_heads * problem->key_dim);
     if (with_values)
         round_to_storage(self, self->values, count * problem->kv_heads * problem->value_dim);
@@ -250,19 +251,20 @@ static void visit(const oracle_run *self, int64_t i, int64_t head, int64_t first
 }
 
 static void run_pass(const oracle_run *self, int pass) {
-    attn_rows own = attn_plan_key_rows(self->job->plan);
+    attn_row_list own = attn_plan_key_rows(self->job->plan);
     int64_t heads = self->problem->heads;
     int threads = self->job->info.threads;
 
     for (int64_t item = 0; item < self->problem->batch; item++)
-        for (int64_t first = 0; first < own.count; first += TILE_ROWS) {
-            int64_t count = own.count - first < TILE_ROWS ? own.count - first : TILE_ROWS;
+        for (int64_t first = 0, count; first < own.count; first += count) {
+            attn_rows rows = attn_row_list_from(&own, first, TILE_ROWS);
 
-            make_keys(self, item, first, count, pass == 2);
+            count = rows.count;
+            make_keys(self, item, first, count, rows.first, pass == 2);
 #pragma omp parallel for num_threads(threads) schedule(static)
             for (int64_t at = 0; at < self->rows * heads; at++)
                 if (self->samples[at / heads].item == item)
-                    visit(self, at / heads, at % heads, own.first + first, count, pass);
+                    visit(self, at / heads, at % heads, rows.first, count, pass);
         }
 }
 

@@ -38,19 +38,23 @@ static int differs(MPI_Comm comm, const char *text) {
     return any;
 }
 
+static attn_held_rows held_rows(attn_row_list list) {
+    attn_held_rows held = {.run_count = list.run_count};
+
+    for (int64_t i = 0; i < list.run_count && i < ATTN_HELD_RUNS; i++) held.runs[i] = list.runs[i];
+    return held;
+}
+
 static attn_holding own_holding(const attn_job *job) {
     const attn_plan_info *info = &job->info;
-    attn_rows rows = attn_plan_query_rows(job->plan);
 
     return (attn_holding){info->shard * info->mesh_heads + info->member,
-                          rows.first,
-                          rows.count,
+                          held_rows(attn_plan_query_rows(job->plan)),
                           info->first_head,
                           info->head_count,
                           info->first_kv_head,
                           info->kv_head_count,
-                          info->shard_queries.first,
-                          info->shard_queries.count};
+                          held_rows(info->shard_queries)};
 }
 
 static int compare_places(const void *a, const void *b) {

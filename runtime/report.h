@@ -26,13 +26,21 @@ typedef struct attn_spread {
     double min, mean, max;
 } attn_spread;
 
+enum { ATTN_HELD_RUNS = 4 }; /* of a list, as many as a line of the table may show */
+
+/* The first runs of a list of rows. */
+typedef struct attn_held_rows {
+    attn_rows runs[ATTN_HELD_RUNS];
+    int64_t run_count; /* of all */
+} attn_held_rows;
+
 /* What one rank holds. */
 typedef struct attn_holding {
     int place;                 /* rank in the mesh: shard · P_h + member */
-    int64_t first_row, rows;   /* of x or q, and of y */
+    attn_held_rows rows;       /* of x or q, and of y */
     int64_t first_head, heads; /* query heads computed */
     int64_t first_kv_head, kv_heads;
-    int64_t first_shard_row, shard_rows; /* queries of its shard */
+    attn_held_rows shard_rows; /* queries of its shard */
 } attn_holding;
 
 typedef struct attn_report {

@@ -22,6 +22,30 @@ static const char *range_text(int64_t first, int64_t count, char *text) {
     return text;
 }
 
+/* "0-255, 1792-2047", as many runs as fit into `width` columns, "+6" for those that do not. */
+static const char *rows_text(const attn_held_rows *rows, int width, char *text) {
+    char runs[ATTN_HELD_RUNS][FIELD];
+    int shown = 0, used = 0;
+
+    if (rows->run_count == 0) return range_text(0, 0, text);
+    while (shown < rows->run_count && shown < ATTN_HELD_RUNS) {
+        int is_last = shown + 1 == rows->run_count;
+        int bytes =
+            (int)strlen(range_text(rows->runs[shown].first, rows->runs[shown].count, runs[shown]));
+
+        /* The first is always shown; behind others, "+6" must fit in too. */
+        if (shown > 0 && used + 2 + bytes + (is_last ? 0 : 5) > width) break;
+        used += bytes + (shown > 0 ? 2 : 0);
+        shown++;
+    }
+    used = 0;
+    for (int i = 0; i < shown; i++)
+        used += snprintf(text + used, (size_t)(FIELD - used), "%s%s", i > 0 ? ", " : "", runs[i]);
+    if (shown < rows->run_count)
+        snprintf(text + used, (size_t)(FIELD - used), ", +%" PRId64, rows->run_count - shown);
+    return text;
+}
+
 /* "12.3 MiB" */
 static const char *bytes_text(double bytes, char *text) {
     static const char *const units[] = {"B", "KiB", "MiB", "GiB", "TiB"};
@@ -66,6 +90,9 @@ static void print_problem(const attn_job *job, const attn_report *report) {
     printf("  mesh       %d rank%s = %d head group%s x %d sequence shard%s, %s, %s\n", job->ranks,
            job->ranks == 1 ? "" : "s", info->mesh_heads, info->mesh_heads == 1 ? "" : "s",
            info->mesh_sequence, info->mesh_sequence == 1 ? "" : "s", info->circulate, info->layout);
+    if (info->mesh_sequence > 1)
+        printf("             imbalance %.4f: pairs of the busiest shard over their mean\n",
+               info->imbalance);
     printf("  machine    %d node%s, %d thread%s a rank\n", info->nodes, info->nodes == 1 ? "" : "s",
            info->threads, info->threads == 1 ? "" : "s");
     printf("             %.67s\n", report->cpu);
@@ -74,16 +101,18 @@ static void print_problem(const attn_job *job, const attn_report *report) {
 }
 
 static void print_holdings(const attn_job *job, const attn_report *report) {
+    enum { ROWS_WIDTH = 24 };
+    const attn_held_rows nothing = {.run_count = 0};
     char rows[FIELD], shard[FIELD], heads[FIELD], kv_heads[FIELD];
 
-    printf("  %-6s %-20s %-20s %-10s %s\n", "rank", "rows of x and y", "queries attended", "heads",
+    printf("  %-5s %-24s %-24s %-9s %s\n", "rank", "rows of x and y", "queries attended", "heads",
            "kv heads");
     for (int i = 0; i < job->ranks && i < MOST_RANKS_SHOWN; i++) {
         const attn_holding *holding = &report->holdings[i];
         int idle = holding->heads == 0;
-        printf("  %-6d %-20s %-20s %-10s %s\n", holding->place,
-               range_text(holding->first_row, holding->rows, rows),
-               range_text(holding->first_shard_row, idle ? 0 : holding->shard_rows, shard),
+        printf("  %-5d %-24s %-24s %-9s %s\n", holding->place,
+               rows_text(&holding->rows, ROWS_WIDTH, rows),
+               rows_text(idle ? &nothing : &holding->shard_rows, ROWS_WIDTH, shard),
                range_text(holding->first_head, holding->heads, heads),
                range_text(holding->first_kv_head, holding->kv_heads, kv_heads));
     }

@@ -42,6 +42,7 @@ void attn_transfer_send(attn_transfer *transfer, const void *data, int64_t bytes
                            next_request(transfer)));
     }
     transfer->sent_bytes += bytes;
+    transfer->sent_messages += bytes > 0;
 }
 
 void attn_transfer_receive(attn_transfer *transfer, void *data, int64_t bytes, int peer) {

@@ -21,6 +21,7 @@ typedef struct attn_transfer {
     int64_t piece_bytes;   /* largest piece of a message */
     int count, capacity;   /* requests in flight, and room */
     int64_t sent_bytes;    /* since the last reset by its owner */
+    int64_t sent_messages; /* likewise; one however it is cut */
 } attn_transfer;
 
 /* Requests that a message of that many bytes takes. */

@@ -8,6 +8,7 @@
 #include "memory.h"
 #include "partition.h"
 #include "recompute.h"
+#include "row_list.h"
 #include "synthetic.h"
 
 /* What is compared. */
@@ -23,7 +24,7 @@ typedef struct comparison {
 /* One row in each of equal stretches, so that every shard is looked at. */
 static void choose_rows(const comparison *self) {
     const uint64_t stream = UINT64_C(0x7665726966790000); /* apart from all tensors */
-    attn_rows own = attn_plan_query_rows(self->job->plan);
+    attn_row_list own = attn_plan_query_rows(self->job->plan);
     int64_t length = self->problem->length;
     attn_range stretch;
 
@@ -36,9 +37,7 @@ static void choose_rows(const comparison *self) {
                                            (uint64_t)attn_range_count(stretch));
         sample->item = chosen / length;
         sample->row = chosen % length;
-        sample->own = sample->row >= own.first && sample->row < own.first + own.count
-                          ? sample->row - own.first
-                          : -1;
+        sample->own = attn_row_list_find(&own, sample->row);
     }
 }
 

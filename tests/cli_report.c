@@ -68,6 +68,7 @@ static void expect_types(const json_t *report) {
         {"mesh.sequence", JSON_INTEGER},
         {"mesh.circulate", JSON_STRING},
         {"mesh.layout", JSON_STRING},
+        {"mesh.imbalance", JSON_REAL},
         {"threads", JSON_INTEGER},
         {"kernel", JSON_STRING},
         {"blas", JSON_STRING},
@@ -118,7 +119,7 @@ static void the_report_has_all_fields(void) {
     CU_ASSERT_EQUAL(number_at(report, "mesh.heads"), 2);
     CU_ASSERT_EQUAL(number_at(report, "mesh.sequence"), 2);
     CU_ASSERT(text_at(report, "mesh.circulate", "ring"));
-    CU_ASSERT(text_at(report, "mesh.layout", "contiguous"));
+    CU_ASSERT(text_at(report, "mesh.layout", "zigzag"));
     CU_ASSERT_EQUAL(number_at(report, "threads"), 1);
     CU_ASSERT_EQUAL(number_at(report, "verify.rows"), 64);
     CU_ASSERT(number_at(report, "verify.max_error_over_rms") <= 4.0e-5);
@@ -288,7 +289,10 @@ static void expect_narrow(const char *out) {
 static void the_table_fits_a_terminal(void) {
     static const char *const wanted[] = {
         "problem    N 1024, B 1, H 4, H_kv 4, d_k 64, d_v 64, d_model 256",
-        "mesh       4 ranks = 2 head groups x 2 sequence shards, ring, contiguous",
+        "mesh       4 ranks = 2 head groups x 2 sequence shards, ring, zigzag",
+        "imbalance 1.0000: pairs of the busiest shard over their mean",
+        "0     0-255                    0-255, 768-1023          0-1       0-1\n",
+        "2     256-511                  256-767                  0-1       0-1\n",
         "attention  0.537 GFLOP, ",
         "traffic    1.0 MiB sent by a rank at most, 4.0 MiB in all",
         "verify     passed: 64 rows in fp64",
@@ -313,6 +317,20 @@ static void the_table_fits_a_terminal(void) {
                         "verify: {rows: 4}\n");
     json_decref(report_of(8, ATTN_ARGUMENTS("run", "wide.yaml"), "report.json", &out));
     CU_ASSERT(strstr(out, "RoPE") == NULL && strstr(out, "norm") == NULL);
+    expect_narrow(out);
+    free(out);
+
+    /* More runs than a line has room for. */
+    attn_cli_write_text("striped.yaml",
+                        "attention: {heads: 1, head_dim: 2, mask: causal}\n"
+                        "parallel: {layout: striped, sequence: 2}\n"
+                        "sequence: {length: 40000}\n"
+                        "input: {synthetic: {tensors: qkv}}\n"
+                        "output: {report: report.json}\n");
+    json_decref(report_of(2, ATTN_ARGUMENTS("run", "striped.yaml"), "report.json", &out));
+    CU_ASSERT(
+        strstr(out, "0     0-2559, 5120-7679, +6    0-2559, 5120-7679, +6    0         0\n") !=
+        NULL);
     expect_narrow(out);
     free(out);
 

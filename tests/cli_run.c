@@ -178,6 +178,7 @@ static void check_says_for_which_ranks_and_leaves_nothing(void) {
     run(0, ATTN_ARGUMENTS("check", quickstart, "--output-dir", "checked"), NULL, &result);
     CU_ASSERT_EQUAL(result.exit_status, 0);
     CU_ASSERT(has(result.out, "fine for mpirun -n 4 (2 head groups x 2 sequence shards)"));
+    CU_ASSERT(has(result.out, "layout zigzag, imbalance 1.0000"));
     CU_ASSERT(has(result.out, "N 1024, N_kv 1024, B 1, H 4, H_kv 4, d_k 64, d_v 64, d_model 256"));
     CU_ASSERT_EQUAL(attn_cli_files_below(attn_cli_path("checked")), 0);
     attn_command_free(&result);

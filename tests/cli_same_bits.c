@@ -1,6 +1,6 @@
 /* Same bits everywhere: a problem that nothing divides gives the same y.npy and lse.npy,
- * byte for byte, on any mesh, by any circulation, with any number of threads; and fp64
- * agrees with each. */
+ * byte for byte, on any mesh, by any circulation, in any layout, with any number of threads; and
+ * fp64 agrees with each. */
 #include <stdio.h>
 #include <string.h>
 
@@ -19,9 +19,9 @@ static const char config[] =
 
 static const char *storage = "fp32";
 
-static void compute(int heads, int sequence, const char *circulate, int threads,
+static void compute(int heads, int sequence, const char *circulate, const char *layout, int threads,
                     const char *output) {
-    char parallel[128], dtype[64];
+    char parallel[160], dtype[64];
     const attn_command_request request = {
         .ranks = heads * sequence,
         .arguments = ATTN_ARGUMENTS("run", "config.yaml", "--output-dir", output, "--set", parallel,
@@ -34,8 +34,8 @@ static void compute(int heads, int sequence, const char *circulate, int threads,
 
     snprintf(dtype, sizeof dtype, "compute.dtype=%s", storage);
     snprintf(parallel, sizeof parallel,
-             "parallel={heads: %d, sequence: %d, circulate: %s, threads: %d}", heads, sequence,
-             circulate, threads);
+             "parallel={heads: %d, sequence: %d, circulate: %s, layout: %s, threads: %d}", heads,
+             sequence, circulate, layout, threads);
     attn_command_run(&request, &result);
     verified = !result.timed_out && result.exit_status == 0 &&
                strstr(result.out, "passed: 32 rows in fp64") != NULL;
@@ -47,35 +47,42 @@ static void compute(int heads, int sequence, const char *circulate, int threads,
 }
 
 /* Computes and compares with what the first test computed on one rank. */
-static void compare(int heads, int sequence, const char *circulate, int threads) {
+static void compare(int heads, int sequence, const char *circulate, const char *layout,
+                    int threads) {
     int same;
 
-    compute(heads, sequence, circulate, threads, "many");
+    compute(heads, sequence, circulate, layout, threads, "many");
     same = attn_cli_same_files(attn_cli_path("one/y.npy"), attn_cli_path("many/y.npy")) &&
            attn_cli_same_files(attn_cli_path("one/lse.npy"), attn_cli_path("many/lse.npy"));
     CU_ASSERT(same);
     if (!same)
-        fprintf(stderr, "\nother bits on a mesh of %d x %d, %s, %d threads\n", heads, sequence,
-                circulate, threads);
+        fprintf(stderr, "\nother bits on a mesh of %d x %d, %s, %s, %d threads\n", heads, sequence,
+                circulate, layout, threads);
 }
 
 static void one_rank_has_the_same_bits_with_two_threads(void) {
-    compute(1, 1, "ring", 1, "one");
-    compare(1, 1, "ring", 2);
-    compare(1, 1, "gather", 1);
+    compute(1, 1, "ring", "auto", 1, "one");
+    compare(1, 1, "ring", "zigzag", 2);
+    compare(1, 1, "gather", "balanced", 1);
 }
+
+static const char *const layouts[] = {"contiguous", "zigzag", "striped", "balanced"};
 
 typedef struct mesh_row {
     int heads, sequence;
 } mesh_row;
 
-/* Each mesh by both circulations, one of them with two threads. */
+/* Each mesh by both circulations, one of them with two threads, in two layouts each. */
 static void compare_all(const mesh_row *meshes, size_t count) {
     for (size_t i = 0; i < count; i++) {
         int ring_threads = 1 + (int)(i % 2);
 
-        compare(meshes[i].heads, meshes[i].sequence, "ring", ring_threads);
-        compare(meshes[i].heads, meshes[i].sequence, "gather", 3 - ring_threads);
+        compare(meshes[i].heads, meshes[i].sequence, "ring", layouts[i % 4], ring_threads);
+        compare(meshes[i].heads, meshes[i].sequence, "gather", layouts[(i + 2) % 4],
+                3 - ring_threads);
+        if (meshes[i].heads > 1) continue;
+        compare(meshes[i].heads, meshes[i].sequence, "ring", layouts[(i + 1) % 4], ring_threads);
+        compare(meshes[i].heads, meshes[i].sequence, "gather", layouts[(i + 3) % 4], ring_threads);
     }
 }
 
@@ -102,8 +109,8 @@ static void bf16_keeps_the_bits(void) {
     static const mesh_row meshes[] = {{2, 1}, {1, 3}, {2, 2}, {1, 5}};
 
     storage = "bf16";
-    compute(1, 1, "ring", 1, "one");
-    compare(1, 1, "gather", 2);
+    compute(1, 1, "ring", "auto", 1, "one");
+    compare(1, 1, "gather", "striped", 2);
     compare_all(meshes, sizeof meshes / sizeof *meshes);
     storage = "fp32";
 }

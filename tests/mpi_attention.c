@@ -1,6 +1,6 @@
 #define _POSIX_C_SOURCE 200809L
 
-/* The library on any number of ranks: every mesh, circulation and thread count gives
+/* The library on any number of ranks: every mesh, circulation, layout and thread count gives
  * the oracle's result, and the very bits that one rank alone gives. */
 #include <math.h>
 #include <mpi.h>
@@ -19,6 +19,10 @@ typedef struct problem_case {
     attn_problem problem;
     int biases; /* of a layer */
 } problem_case;
+
+static const char *const layouts[] = {"contiguous", "zigzag", "striped", "balanced"};
+
+enum { LAYOUTS = sizeof layouts / sizeof *layouts };
 
 #define WINDOW(l, r) .windowed = 1, .left = (l), .right = (r)
 #define DOCUMENTS    .document_count = 5, .document_starts = starts
@@ -239,20 +243,25 @@ static void arrays_destroy(arrays *a) {
 
 /* Rows `rows` of [outer][length][width], between the whole array and own rows. */
 static float *own_part(const float *whole, int64_t outer, int64_t length, int64_t width,
-                       attn_rows rows) {
-    float *own = attn_alloc((size_t)(outer * rows.count * width), sizeof *own);
+                       attn_row_list rows) {
+    float *own = attn_alloc((size_t)(outer * rows.count * width), sizeof *own), *next = own;
 
     if (own == NULL) MPI_Abort(MPI_COMM_WORLD, 1);
-    for (int64_t o = 0; o < outer && rows.count > 0; o++)
-        memcpy(own + o * rows.count * width, whole + (o * length + rows.first) * width,
-               (size_t)(rows.count * width) * sizeof *own);
+    for (int64_t i = 0; i < outer * rows.run_count; i++) {
+        const attn_rows *run = &rows.runs[i % rows.run_count];
+        int64_t elems = run->count * width;
+
+        memcpy(next, whole + (i / rows.run_count * length + run->first) * width,
+               (size_t)elems * sizeof *own);
+        next += elems;
+    }
     return own;
 }
 
 /* Executes on own rows of `a`; y and lse are new arrays. */
 static void execute(attn_plan *plan, const attn_problem *p, const arrays *a, float **y,
                     float **lse) {
-    attn_rows rows = attn_plan_query_rows(plan), keys = attn_plan_key_rows(plan);
+    attn_row_list rows = attn_plan_query_rows(plan), keys = attn_plan_key_rows(plan);
     int64_t queries = p->batch * p->heads, kv = p->batch * p->kv_heads;
 
     *lse = own_part(a->lse, queries, p->length, 1, rows);
@@ -472,7 +481,7 @@ static void test_one_rank_agrees_with_the_oracle(void) {
 }
 
 static int same_bits(const float *own, const float *whole, int64_t outer, int64_t length,
-                     int64_t width, attn_rows rows) {
+                     int64_t width, attn_row_list rows) {
     float *expected = own_part(whole, outer, length, width, rows);
     int same = memcmp(own, expected, (size_t)(outer * rows.count * width) * sizeof *own) == 0;
 
@@ -484,7 +493,7 @@ static int same_bits(const float *own, const float *whole, int64_t outer, int64_
 static void check_mesh(const attn_problem *p, const arrays *a, const attn_options *options) {
     attn_plan *plan;
     attn_error error;
-    attn_rows rows;
+    attn_row_list rows;
     float *y, *lse;
 
     CU_ASSERT_EQUAL(attn_plan_create(MPI_COMM_WORLD, p, options, &plan, &error), ATTN_OK);
@@ -503,7 +512,16 @@ static void check_mesh(const attn_problem *p, const arrays *a, const attn_option
     attn_plan_destroy(plan);
 }
 
-static void test_every_mesh_circulation_and_thread_count_gives_the_same_bits(void) {
+/* Layouts of several shards; of one shard they are all the same. */
+static void check_layouts(const attn_problem *p, const arrays *a, attn_options options) {
+    for (int i = 0; i < (options.mesh_sequence > 1 ? LAYOUTS : 1); i++) {
+        options.layout = layouts[i];
+        options.threads = 1 + i % 2;
+        check_mesh(p, a, &options);
+    }
+}
+
+static void test_every_mesh_circulation_and_layout_gives_the_same_bits(void) {
     static const char *const circulations[] = {"ring", "gather"};
     int ranks;
 
@@ -519,9 +537,8 @@ static void test_every_mesh_circulation_and_thread_count_gives_the_same_bits(voi
                 attn_options options = {.mesh_heads = heads,
                                         .mesh_sequence = ranks / heads,
                                         .circulate = circulations[i],
-                                        .with_lse = 1,
-                                        .threads = 1 + (heads + i) % 2};
-                check_mesh(&cases[c].problem, &a, &options);
+                                        .with_lse = 1};
+                check_layouts(&cases[c].problem, &a, options);
             }
         }
         arrays_destroy(&a);
@@ -539,7 +556,10 @@ static void test_messages_cut_into_pieces_give_the_same_bits(void) {
     setenv("ATTNSPAN_MAX_TRANSFER_BYTES", "192", 1);
     for (int heads = 1; heads <= ranks; heads++) {
         attn_options options = {.mesh_heads = heads, .with_lse = 1, .threads = 1};
-        if (ranks % heads == 0) check_mesh(&which->problem, &a, &options);
+
+        if (ranks % heads != 0) continue;
+        options.circulate = heads % 2 == 1 ? "gather" : "ring";
+        check_mesh(&which->problem, &a, &options);
     }
     unsetenv("ATTNSPAN_MAX_TRANSFER_BYTES");
     arrays_destroy(&a);
@@ -650,6 +670,7 @@ static void test_bf16_gives_the_same_bits_on_every_mesh(void) {
             for (int heads = 1; heads <= ranks; heads++) {
                 attn_options options = {.mesh_heads = heads,
                                         .circulate = heads % 2 == 1 ? "ring" : "gather",
+                                        .layout = layouts[c % LAYOUTS],
                                         .storage = ATTN_BF16,
                                         .kernel = bf16_kernel(level),
                                         .with_lse = 1,
@@ -666,7 +687,7 @@ static void test_a_callers_communicator_in_any_order_works(void) {
     attn_options options = {.with_lse = 1, .threads = 1};
     attn_plan *plan;
     attn_error error;
-    attn_rows rows;
+    attn_row_list rows;
     arrays a;
     float *y, *lse;
     MPI_Comm reversed;
@@ -720,7 +741,7 @@ static void check_bytes_sent(attn_storage storage) {
         options.with_lse = 0;
         CU_ASSERT_EQUAL(attn_plan_create(MPI_COMM_WORLD, &p, &options, &plan, &error), ATTN_OK);
         if (plan != NULL) {
-            attn_rows rows = attn_plan_query_rows(plan);
+            attn_row_list rows = attn_plan_query_rows(plan);
             float *q = own_part(a.q, p.heads, p.length, 16, rows);
             float *k = own_part(a.k, p.heads, p.length, 16, rows);
             float *v = own_part(a.v, p.heads, p.length, 16, rows);
@@ -864,8 +885,8 @@ static void test_bad_requests_are_refused_on_all_ranks(void) {
 int main(int argc, char **argv) {
     static const attn_test tests[] = {
         {"one rank agrees with the oracle", test_one_rank_agrees_with_the_oracle},
-        {"every mesh, circulation and thread count gives the same bits",
-         test_every_mesh_circulation_and_thread_count_gives_the_same_bits},
+        {"every mesh, circulation and layout gives the same bits",
+         test_every_mesh_circulation_and_layout_gives_the_same_bits},
         {"messages cut into pieces give the same bits",
          test_messages_cut_into_pieces_give_the_same_bits},
         {"bf16 agrees with the oracle on rounded inputs",

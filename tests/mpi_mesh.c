@@ -65,7 +65,8 @@ static void test_auto_takes_the_least_loaded_mesh(void) {
         int64_t members = ATTN_PLAN_AUTO, shards = ATTN_PLAN_AUTO;
         attn_error error;
 
-        CU_ASSERT_EQUAL(attn_mesh_choose(&problem, c->ranks, &members, &shards, &error), ATTN_OK);
+        CU_ASSERT_EQUAL(attn_mesh_choose(&problem, -1, c->ranks, &members, &shards, &error),
+                        ATTN_OK);
         CU_ASSERT_EQUAL(members, c->members);
         CU_ASSERT_EQUAL(shards, c->shards);
     }
@@ -75,7 +76,7 @@ static void check_stated(int64_t members, int64_t shards, attn_status expected, 
     attn_problem problem = {.batch = 1, .length = 64, .kv_length = 64, .heads = 4, .kv_heads = 4};
     attn_error error;
 
-    CU_ASSERT_EQUAL(attn_mesh_choose(&problem, 12, &members, &shards, &error), expected);
+    CU_ASSERT_EQUAL(attn_mesh_choose(&problem, -1, 12, &members, &shards, &error), expected);
     if (expected == ATTN_OK)
         CU_ASSERT_EQUAL(members * shards, 12)
     else

@@ -35,40 +35,6 @@ static void test_blocks_are_whole_units_that_grow_with_the_sequence(void) {
     CU_ASSERT_EQUAL(attn_block_rows(INT64_C(1) << 40), 512);
 }
 
-static void test_members_rows_make_up_the_sequence_in_rank_order(void) {
-    static const int64_t lengths[] = {1, 2, 3, 31, 32, 33, 64, 100, 1021, 4096};
-
-    for (size_t l = 0; l < sizeof lengths / sizeof *lengths; l++)
-        for (int64_t shards = 1; shards <= 9; shards++)
-            for (int64_t members = 1; members <= 5; members++) {
-                int64_t next = 0;
-                for (int64_t rank = 0; rank < shards * members; rank++) {
-                    attn_range rows = attn_member_rows(lengths[l], shards, rank / members, members,
-                                                       rank % members);
-                    CU_ASSERT_EQUAL(rows.first, next);
-                    CU_ASSERT(rows.last >= rows.first);
-                    next = rows.last;
-                }
-                CU_ASSERT_EQUAL(next, lengths[l]);
-            }
-}
-
-static void test_shards_are_cut_at_blocks(void) {
-    for (int64_t rows = 1; rows < 3000; rows += 13)
-        for (int64_t shards = 1; shards <= 9; shards++)
-            for (int64_t s = 0; s < shards; s++) {
-                attn_range range = attn_shard_rows(rows, shards, s);
-                attn_range blocks = attn_shard_blocks(rows, shards, s);
-                int64_t block = attn_block_rows(rows);
-                if (attn_range_count(blocks) == 0) {
-                    CU_ASSERT_EQUAL(attn_range_count(range), 0);
-                    continue;
-                }
-                CU_ASSERT_EQUAL(range.first, blocks.first * block);
-                CU_ASSERT(range.last == blocks.last * block || range.last == rows);
-            }
-}
-
 static void test_kv_heads_are_those_that_the_query_heads_read(void) {
     for (int64_t kv_heads = 1; kv_heads <= 6; kv_heads++)
         for (int64_t group = 1; group <= 4; group++)
@@ -91,9 +57,6 @@ int main(void) {
         {"deal covers in order and evenly", test_deal_covers_in_order_and_evenly},
         {"blocks are whole units that grow with the sequence",
          test_blocks_are_whole_units_that_grow_with_the_sequence},
-        {"members' rows make up the sequence in rank order",
-         test_members_rows_make_up_the_sequence_in_rank_order},
-        {"shards are cut at blocks", test_shards_are_cut_at_blocks},
         {"kv heads are those that the query heads read",
          test_kv_heads_are_those_that_the_query_heads_read},
     };

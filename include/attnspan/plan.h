@@ -10,7 +10,7 @@
  *     attn_error error;
  *
  *     if (attn_plan_create(comm, &problem, &options, &plan, &error) != ATTN_OK) …
- *     attn_rows rows = attn_plan_query_rows(plan);      // rows of x and y held here
+ *     attn_row_list rows = attn_plan_query_rows(plan);  // rows of x and y held here
  *     … fill x [batch][rows.count][model_dim] …
  *     attn_execute_layer(plan, &weights, x, y, NULL);   // as often as wanted
  *     attn_plan_destroy(plan);
@@ -20,7 +20,7 @@
  * Whatever can fail happens in attn_plan_create: it chooses the mesh and the
  * kernel, splits communicators, cuts messages and allocates. Execution only
  * computes and sends. The result's bits depend on the problem and the kernel, not
- * on the number of ranks, the mesh, the circulation or the threads.
+ * on the number of ranks, the mesh, the circulation, the layout or the threads.
  *
  * Arrays are fp32, C order and contiguous, whatever the storage. Sizes are counted in elements.
  */
@@ -69,6 +69,8 @@ typedef struct attn_options {
     int64_t mesh_heads;     /* P_h, or ATTN_PLAN_AUTO */
     int64_t mesh_sequence;  /* P_s, or ATTN_PLAN_AUTO */
     const char *circulate;  /* "ring", "gather", or NULL */
+    const char *layout;     /* "contiguous", "zigzag", "striped", "balanced", or NULL: the first of
+                               contiguous, zigzag and balanced that shares the work evenly */
     const char *kernel;     /* "generic", or NULL: the fastest that all ranks run */
     attn_storage storage;   /* of q, k and v on their way to the kernels; 0: fp32 */
     int32_t threads;        /* OpenMP threads of a rank, or ATTN_PLAN_AUTO */
@@ -97,6 +99,13 @@ typedef struct attn_rows {
     int64_t first, count;
 } attn_rows;
 
+/* Rows that a rank holds: ascending runs that do not touch. Its arrays have them end to end, run
+ * behind run, `count` rows in all. */
+typedef struct attn_row_list {
+    const attn_rows *runs; /* the plan's */
+    int64_t run_count, count;
+} attn_row_list;
+
 /* What the last execution took on this rank. */
 typedef struct attn_stats {
     double project_sec;  /* x → q, k, v, prepared; with q, k, v given: their rearrangement */
@@ -104,6 +113,8 @@ typedef struct attn_stats {
     double attend_sec;   /* packing, circulation, kernels, merging */
     double output_sec;   /* W^O; with q, k, v given: the rearrangement of out */
     int64_t sent_bytes;  /* to other ranks */
+    int64_t sent_messages;
+    int64_t circulated_bytes, circulated_messages; /* of these, keys and values in circulation */
 } attn_stats;
 
 /* What was planned. Strings have static storage. */
@@ -114,11 +125,12 @@ typedef struct attn_plan_info {
     int32_t threads;
     float scale; /* of the scores */
     const char *circulate, *layout, *kernel;
-    int64_t first_head, head_count;       /* query heads computed here */
-    int64_t first_kv_head, kv_head_count; /* kv heads needed for them */
-    attn_rows shard_queries, shard_keys;  /* rows of this rank's shard */
-    int64_t bytes;                        /* that this rank's plan and the caller's arrays take */
-    double flops; /* of all ranks: 2 (d_k + d_v) per unmasked pair, head and batch item */
+    int64_t first_head, head_count;          /* query heads computed here */
+    int64_t first_kv_head, kv_head_count;    /* kv heads needed for them */
+    attn_row_list shard_queries, shard_keys; /* rows of this rank's shard; the plan's */
+    double imbalance;                        /* unmasked pairs of the shards: most over mean */
+    int64_t bytes; /* that this rank's plan and the caller's arrays take */
+    double flops;  /* of all ranks: 2 (d_k + d_v) per unmasked pair, head and batch item */
 } attn_plan_info;
 
 typedef struct attn_plan attn_plan;
@@ -133,8 +145,8 @@ attn_status attn_plan_create(MPI_Comm comm, const attn_problem *problem,
 
 /* Rows of x, q, y and out, and rows of k, v and memory, that this rank passes and
  * receives. Equal in a layer without memory. Not collective. */
-attn_rows attn_plan_query_rows(const attn_plan *plan);
-attn_rows attn_plan_key_rows(const attn_plan *plan);
+attn_row_list attn_plan_query_rows(const attn_plan *plan);
+attn_row_list attn_plan_key_rows(const attn_plan *plan);
 
 /* Not collective. */
 void attn_plan_get_info(const attn_plan *plan, attn_plan_info *info);
