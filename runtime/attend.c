@@ -86,12 +86,10 @@ attn_status attn_attend_plan(attn_attend *attend, attn_buffers *buffers, attn_er
                            error) != ATTN_OK ||
         plan_blocks(attend, error) != ATTN_OK)
         return error->status;
-    attn_buffers_reserve(
-        buffers, attn_elems(attend->tree.kept_slots, attend->tiling.count, partial_elems(attend)),
-        sizeof(float), &attend->kept);
-    attend->kept_empty = attn_alloc((size_t)attend->tree.kept_slots, (size_t)attend->tiling.count);
-    if (attend->kept_empty == NULL)
-        return attn_fail(error, ATTN_ERR_MEMORY, "cannot allocate the flags of kept partials");
+    if (attn_kept_partials_plan(&attend->kept, &attend->tree, &attend->tiling, &attend->queries,
+                                &attend->mask, attend->kv.rows, partial_elems(attend), buffers,
+                                error) != ATTN_OK)
+        return error->status;
     scratch_slots = attend->tree.slots - attend->tree.kept_slots;
     attend->scratch_elems = kernel_scratch_elems(attend) + stacked_query_elems(attend) +
                             visible_elems(attend) + 2 * interval_elems(attend) +
@@ -128,9 +126,8 @@ static attn_partial slot_partial(const worker *self, const attn_tile *tile, int3
     int32_t kept_slots = attend->tree.kept_slots;
     attn_partial partial;
 
-    partial.out = slot < kept_slots
-                      ? attend->kept + (slot * attend->tiling.count + tile->index) * elems
-                      : self->partials + (slot - kept_slots) * elems;
+    partial.out = slot < kept_slots ? attn_kept_partials_at(&attend->kept, slot, tile->index)
+                                    : self->partials + (slot - kept_slots) * elems;
     partial.max = partial.out + (int64_t)attend->kv.kernel->query_rows * attend->kv.value_dim;
     partial.sum = partial.max + attend->kv.kernel->query_rows;
     return partial;
@@ -140,7 +137,7 @@ static unsigned char *slot_empty(const worker *self, const attn_tile *tile, int3
     const attn_attend *attend = self->attend;
     int32_t kept_slots = attend->tree.kept_slots;
 
-    if (slot < kept_slots) return attend->kept_empty + slot * attend->tiling.count + tile->index;
+    if (slot < kept_slots) return attn_kept_partials_empty(&attend->kept, slot, tile->index);
     return self->empty + (slot - kept_slots);
 }
 
@@ -369,8 +366,7 @@ void attn_attend_step(attn_attend *attend, int32_t step, const void *query, floa
 void attn_attend_destroy(attn_attend *attend) {
     free(attend->places);
     attend->places = NULL;
-    free(attend->kept_empty);
-    attend->kept_empty = NULL;
+    attn_kept_partials_destroy(&attend->kept);
     attn_merge_tree_destroy(&attend->tree);
     attn_tiling_destroy(&attend->tiling);
 }

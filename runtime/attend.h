@@ -6,10 +6,10 @@
  * kernel call on one key block (skipped when the tile sees none of it), a join is one merge;
  *   2. when the root is reached, normalise into the output rows.
  *
- * Partials that wait for a later step are kept per query row; all others live in
+ * Partials that wait for a later step are kept per tile (kept_partials.h); all others live in
  * a thread's scratch, in cache. Between tiles the calling thread polls MPI.
  *
- * Cost per rank: 2 (d_k + d_v) flops per unmasked pair and head; memory kept_slots
+ * Cost per rank: 2 (d_k + d_v) flops per unmasked pair and head; memory at most kept_slots
  * × rows × heads × (d_v + 2) floats; no communication of its own.
  */
 #ifndef ATTN_RUNTIME_ATTEND_H
@@ -18,6 +18,7 @@
 #include "arrivals.h"
 #include "attnspan/plan.h"
 #include "buffers.h"
+#include "kept_partials.h"
 #include "kv_shard.h"
 #include "merge_tree.h"
 #include "status.h"
@@ -41,8 +42,7 @@ typedef struct attn_attend {
     attn_merge_tree tree;                            /* owned */
     attn_block_place *places;                        /* owned: of all blocks */
     attn_tiling tiling;                              /* owned */
-    float *kept;                                     /* borrowed: [kept slots][tiles] partials */
-    unsigned char *kept_empty;                       /* owned: [kept slots][tiles] */
+    attn_kept_partials kept;                         /* owned */
     float *scratch;                                  /* borrowed: [threads][…] */
     int64_t scratch_elems;                           /* of one thread */
     void (*on_progress)(void *context, double done); /* borrowed */
