@@ -94,9 +94,10 @@ static json_t *point_json(const attn_bench *bench, int64_t number) {
                             json_string(sweep->axis[i].values[attn_sweep_value(sweep, number, i)]));
     if (point->count == 0)
         return json_pack("{s:o, s:s}", "set", sets, "refused", point->refused.message);
-    json = json_pack("{s:o, s:i, s:i, s:s, s:i, s:s, s:f}", "set", sets, "mesh_heads",
+    json = json_pack("{s:o, s:i, s:i, s:s, s:s, s:f, s:i, s:s, s:f}", "set", sets, "mesh_heads",
                      point->info.mesh_heads, "mesh_sequence", point->info.mesh_sequence,
-                     "circulate", point->info.circulate, "threads", point->info.threads, "kernel",
+                     "circulate", point->info.circulate, "layout", point->info.layout, "imbalance",
+                     point->info.imbalance, "threads", point->info.threads, "kernel",
                      point->info.kernel, "flops", point->flops);
     json_object_set_new(json, "gflops_per_sec", median_json(attn_point_gflops(point)));
     json_object_set_new(json, "bound", json_string(attn_point_bound(point)));

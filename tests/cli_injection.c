@@ -145,10 +145,10 @@ static int plant_nth(int nth, int rank, const boundary_row *rows, int *seen, siz
 static void a_run_fails_closed_at_each_agreement(void) {
     static const char *const whole[] = {"run", "layer.yaml", "--output-dir", "whole", NULL};
     static const boundary_row rows[] = {
-        {"cmdline", 0}, {"job", 0},    {"config", 0}, {"inputs", 0}, {"create", 0},
-        {"mesh", 0},    {"plan", 0},   {"memory", 0}, {"attend", 0}, {"allocate", 0},
-        {"output", 0},  {"arrays", 0}, {"open", 0},   {"load", 0},   {"weights", 0},
-        {"compute", 0}, {"verify", 0}, {"write", 0},  {"report", 0},
+        {"cmdline", 0},  {"job", 0},     {"config", 0}, {"inputs", 0}, {"create", 0},
+        {"mesh", 0},     {"plan", 0},    {"memory", 0}, {"reach", 0},  {"attend", 0},
+        {"allocate", 0}, {"output", 0},  {"arrays", 0}, {"open", 0},   {"load", 0},
+        {"weights", 0},  {"compute", 0}, {"verify", 0}, {"write", 0},  {"report", 0},
     };
     enum { ROWS_COUNT = sizeof rows / sizeof *rows, MOST_AGREEMENTS = 200 };
     const attn_command_request request = {

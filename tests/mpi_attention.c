@@ -843,6 +843,7 @@ static void test_bad_requests_are_refused_on_all_ranks(void) {
     check_refused(good, (attn_options){.mesh_heads = ranks + 1}, ATTN_ERR_CONFIG);
     check_refused(good, (attn_options){.mesh_heads = 2, .mesh_sequence = ranks}, ATTN_ERR_CONFIG);
     check_refused(good, (attn_options){.circulate = "square"}, ATTN_ERR_CONFIG);
+    check_refused(good, (attn_options){.layout = "spiral"}, ATTN_ERR_CONFIG);
     check_refused(good, (attn_options){.kernel = "abacus"}, ATTN_ERR_CONFIG);
     check_refused(good, (attn_options){.storage = (attn_storage)7}, ATTN_ERR_CONFIG);
     check_refused(good, (attn_options){.threads = -1}, ATTN_ERR_CONFIG);

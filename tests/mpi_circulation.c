@@ -247,6 +247,56 @@ static void test_steps_without_a_needed_block_run_nothing(void) {
     attn_plan_destroy(plan);
 }
 
+/* Pairs of kept slot and tile that have memory: just those of which some row of the tile sees a key
+ * of a block that goes into the slot. */
+static void check_kept(const attn_plan *plan) {
+    const attn_merge_tree *tree = &plan->attend.tree;
+    const attn_tiling *tiling = &plan->attend.tiling;
+    const attn_row_list *queries = &plan->attend.queries;
+    attn_range covers[64]; /* of slots */
+    int64_t wrong = 0;
+
+    for (int64_t at = 0; at < tree->kept_slots * tiling->along; at++) {
+        int64_t slot = at / tiling->along, first = at % tiling->along * tiling->tile_rows;
+        int sees = 0;
+
+        for (int64_t i = 0; i < tree->step_first[tree->step_count]; i++) {
+            const attn_merge_op *op = &tree->ops[i];
+            attn_range blocks = {op->block, op->block + 1};
+
+            if (op->block < 0)
+                blocks = (attn_range){covers[op->left].first, covers[op->right].last};
+            covers[op->result] = blocks;
+            if (op->result != slot) continue;
+            for (int64_t own = first; own < first + tiling->tile_rows && own < queries->count;
+                 own++) {
+                attn_visible seen =
+                    attn_mask_visible(&plan->attend.mask, 0, attn_row_list_at(queries, own));
+
+                for (int s = 0; s < 2; s++)
+                    sees |= seen.span[s].first < blocks.last * 64 &&
+                            blocks.first * 64 < seen.span[s].last &&
+                            seen.span[s].first < seen.span[s].last;
+            }
+        }
+        wrong += sees != (plan->attend.kept.place[at] >= 0);
+    }
+    CU_ASSERT_EQUAL(wrong, 0);
+}
+
+static void test_partials_wait_only_for_tiles_that_have_them(void) {
+    find_place();
+    for (size_t c = 0; c < CASES; c++)
+        for (int l = 0; l < LAYOUTS; l++) {
+            attn_plan *plan = execute(c, layouts[l], l % 2 == 0 ? "ring" : "gather");
+
+            if (plan == NULL) continue;
+            CU_ASSERT(plan->attend.tree.slots <= 64);
+            check_kept(plan);
+            attn_plan_destroy(plan);
+        }
+}
+
 int main(int argc, char **argv) {
     static const attn_test tests[] = {
         {"a ring sends a shard as far as it is needed",
@@ -254,6 +304,8 @@ int main(int argc, char **argv) {
         {"a gather sends slices to those that need them",
          test_a_gather_sends_slices_to_those_that_need_them},
         {"the known counts of a ring", test_the_known_counts_of_a_ring},
+        {"partials wait only for tiles that have them",
+         test_partials_wait_only_for_tiles_that_have_them},
         {"steps without a needed block run nothing", test_steps_without_a_needed_block_run_nothing},
     };
     return attn_test_main_mpi(&argc, &argv, "mpi.circulation", tests, ATTN_TEST_COUNT(tests));
