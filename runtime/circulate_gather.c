@@ -11,8 +11,8 @@
  * buffer for G = 1), and partials that wait while runs of blocks are incomplete. These are few
  * where slices of all shards make up one run, as in striped and zigzag layouts, and small where
  * queries are few; but up to P_s log2(G) times the shard's output where slices are apart. Of
- * G = 1, 2, 4, …, one block at least, the one that takes the least on the worst rank; of equals
- * the largest.
+ * G = 1, 2, 4, …, one block at least, the one that takes the least on the worst rank, with partials
+ * counted for all its queries; of equals the largest.
  *
  * Restrictions: none; shards may be uneven or empty.
  * Cost per rank: for every other shard and each of the own G slices with rows, one message of that

@@ -2,8 +2,8 @@
  *
  *     contiguous  one run of blocks a shard; shards differ by at most one block
  *     zigzag      2 P_s runs of blocks; shard s owns runs s and 2 P_s − 1 − s, so that under a
- *                 causal mask the light and the heavy make pairs (Brandon et al. 2023 and
- *                 zhuzilin's ring-flash-attention balance rings like this)
+ *                 causal mask the light and the heavy make pairs (as Llama 3's context
+ *                 parallelism has it, Dubey et al. 2024)
  *     striped     stripes of blocks dealt in turn, as Striped Attention (Brandon et al. 2023)
  *                 deals tokens. A stripe is ceil(blocks / (8 P_s)) blocks: at most 8 a shard,
  *                 because every run of a shard costs pending partials (merge_tree.h) and I/O
