@@ -120,8 +120,11 @@ static attn_status plan(attn_circulate *circulate, attn_buffers *buffers, int64_
     if (attn_circulate_slice(circulate, 1, error) != ATTN_OK ||
         attn_arrivals_create(arrivals, 2 * (int64_t)shards, 2 * (int64_t)shards, error) != ATTN_OK)
         return error->status;
-    for (int k = 0; k < shards; k++)
-        find_hops(circulate, k, &circulate->hops[2 * k], &circulate->hops[2 * k + 1]);
+    for (int k = 0; k < shards; k++) {
+        int *of_shard = circulate->hops + 2 * (int64_t)k;
+
+        find_hops(circulate, k, &of_shard[0], &of_shard[1]);
+    }
     arrivals->steps = 1 + largest(circulate, 0) + largest(circulate, 1);
     for (int step = 0; step < arrivals->steps; step++) {
         ring_step at = step_at(circulate, step);

@@ -159,29 +159,23 @@ attn_status attn_layout_create(attn_layout *layout, int kind, int64_t length, in
 attn_status attn_layout_choose(attn_layout *layout, int kind, int64_t shards, const attn_mask *mask,
                                attn_error *error) {
     static const int candidates[] = {CONTIGUOUS, ZIGZAG, BALANCED};
+    enum { CANDIDATES = sizeof candidates / sizeof *candidates };
     double least = 0;
+    int best = kind;
 
-    if (kind >= 0) return attn_layout_create(layout, kind, mask->length, shards, mask, error);
-    *layout = (attn_layout){0};
-    for (size_t i = 0; i < sizeof candidates / sizeof *candidates; i++) {
-        attn_layout candidate;
+    for (int i = 0; kind < 0 && i < CANDIDATES; i++) {
         double imbalance;
 
-        if (attn_layout_create(&candidate, candidates[i], mask->length, shards, mask, error) !=
-            ATTN_OK)
-            break;
-        imbalance = attn_layout_imbalance(&candidate, mask);
-        if (i > 0 && imbalance >= least) {
-            attn_layout_destroy(&candidate);
-            continue;
-        }
+        if (attn_layout_create(layout, candidates[i], mask->length, shards, mask, error) != ATTN_OK)
+            return error->status;
+        imbalance = attn_layout_imbalance(layout, mask);
         attn_layout_destroy(layout);
-        *layout = candidate;
+        if (i > 0 && imbalance >= least) continue;
+        best = candidates[i];
         least = imbalance;
         if (least <= imbalance_allowed) break;
     }
-    if (error->status != ATTN_OK) attn_layout_destroy(layout);
-    return error->status;
+    return attn_layout_create(layout, best, mask->length, shards, mask, error);
 }
 
 attn_status attn_layout_of_keys(attn_layout *layout, const attn_layout *queries, int64_t kv_length,
