@@ -512,11 +512,11 @@ static void check_mesh(const attn_problem *p, const arrays *a, const attn_option
     attn_plan_destroy(plan);
 }
 
-/* Layouts of several shards; of one shard they are all the same. */
-static void check_layouts(const attn_problem *p, const arrays *a, attn_options options) {
-    for (int i = 0; i < (options.mesh_sequence > 1 ? LAYOUTS : 1); i++) {
-        options.layout = layouts[i];
-        options.threads = 1 + i % 2;
+/* All layouts where the sequence alone is shared, one in turn elsewhere. */
+static void check_layouts(const attn_problem *p, const arrays *a, attn_options options, int turn) {
+    for (int i = 0; i < (options.mesh_heads == 1 ? LAYOUTS : 1); i++) {
+        options.layout = layouts[(turn + i) % LAYOUTS];
+        options.threads = 1 + (turn + i) % 2;
         check_mesh(p, a, &options);
     }
 }
@@ -538,7 +538,7 @@ static void test_every_mesh_circulation_and_layout_gives_the_same_bits(void) {
                                         .mesh_sequence = ranks / heads,
                                         .circulate = circulations[i],
                                         .with_lse = 1};
-                check_layouts(&cases[c].problem, &a, options);
+                check_layouts(&cases[c].problem, &a, options, (int)c + heads + i);
             }
         }
         arrays_destroy(&a);
