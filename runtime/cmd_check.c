@@ -69,6 +69,22 @@ static int64_t ranks_meant(const attn_job *job) {
     return (members == ATTN_AUTO ? 1 : members) * (shards == ATTN_AUTO ? 1 : shards);
 }
 
+/* The mesh on ranks that are not here, of an ordinary cluster on one node. */
+static attn_status choose_elsewhere(const attn_job *job, int64_t ranks, int64_t *members,
+                                    int64_t *shards, attn_error *error) {
+    const attn_wish wish = attn_job_wish(job);
+    const attn_cluster cluster = {
+        .ranks = ranks, .ranks_per_node = ranks, .threads = 1, .machine = attn_machine_default()};
+    attn_choice choice;
+
+    if (attn_job_check_mesh(job, ranks, error) != ATTN_OK ||
+        attn_choose(&job->inputs.problem, &wish, &cluster, &choice, error) != ATTN_OK)
+        return error->status;
+    *members = choice.way.members;
+    *shards = choice.way.shards;
+    return attn_ok(error);
+}
+
 /* A plan on the very ranks finds all that only a plan can; without them the mesh alone is
  * checked. */
 static attn_status check_plan(attn_job *job, int64_t *members, int64_t *shards, attn_error *error) {
@@ -78,7 +94,7 @@ static attn_status check_plan(attn_job *job, int64_t *members, int64_t *shards, 
     if (ranks != job->ranks) {
         if (attn_inputs_describe(job->comm, &job->config, &job->inputs, error) != ATTN_OK)
             return error->status;
-        return attn_job_choose_mesh(job, ranks, members, shards, error);
+        return choose_elsewhere(job, ranks, members, shards, error);
     }
     if (attn_job_plan(job, &none, error) != ATTN_OK) return error->status;
     *members = job->info.mesh_heads;

@@ -7,6 +7,7 @@
  *   output    concatenation → y
  */
 #include <assert.h>
+#include <string.h>
 
 #include "partition.h"
 #include "plan_state.h"
@@ -147,9 +148,11 @@ void attn_plan_get_info(const attn_plan *plan, attn_plan_info *info) {
         .shard_queries = plan->shard_queries,
         .shard_keys = plan->shard_keys,
         .imbalance = attn_layout_imbalance(&plan->query_layout, &mask),
+        .predicted_sec = plan->choice.cost.total_sec,
         .bytes = plan->buffers.bytes,
         .flops = 2.0 * ((double)problem->key_dim + (double)problem->value_dim) *
                  (double)attn_mask_pairs(&mask, ATTN_MASK_EVERY_ITEM, 0, problem->length) *
                  (double)problem->heads,
     };
+    memcpy(info->why, plan->choice.why, sizeof info->why);
 }

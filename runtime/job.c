@@ -98,17 +98,23 @@ static int64_t or_auto(int64_t value) {
     return value == ATTN_AUTO ? ATTN_PLAN_AUTO : value;
 }
 
-attn_status attn_job_choose_mesh(const attn_job *job, int64_t ranks, int64_t *members,
-                                 int64_t *shards, attn_error *error) {
+attn_wish attn_job_wish(const attn_job *job) {
     const attn_config *config = &job->config;
+
+    return (attn_wish){.members = or_auto(config->parallel.heads),
+                       .shards = or_auto(config->parallel.sequence),
+                       .circulate = attn_circulation_name(config->parallel.circulate),
+                       .layout = config->parallel.layout,
+                       .storage = (attn_storage)config->compute.dtype};
+}
+
+attn_status attn_job_check_mesh(const attn_job *job, int64_t ranks, attn_error *error) {
+    const attn_config *config = &job->config;
+    const attn_wish wish = attn_job_wish(job);
     int is_heads = config->parallel.heads != ATTN_AUTO;
     attn_error reason;
 
-    *members = or_auto(config->parallel.heads);
-    *shards = or_auto(config->parallel.sequence);
-    if (attn_mesh_choose(&job->inputs.problem, config->parallel.layout, ranks, members, shards,
-                         &reason) == ATTN_OK)
-        return attn_ok(error);
+    if (attn_choose_fits(&wish, ranks, &reason) == ATTN_OK) return attn_ok(error);
     return attn_config_fail(config, is_heads ? "parallel.heads" : "parallel.sequence", error,
                             reason.status, "%s", reason.message);
 }
@@ -126,9 +132,9 @@ attn_status attn_job_plan(attn_job *job, const attn_options *callbacks, attn_err
     options.storage = (attn_storage)config->compute.dtype;
     options.threads = (int32_t)or_auto(config->parallel.threads);
     options.with_lse = wants_lse(job);
-    if (attn_job_choose_mesh(job, job->ranks, &options.mesh_heads, &options.mesh_sequence, error) !=
-        ATTN_OK)
-        return error->status;
+    options.mesh_heads = or_auto(config->parallel.heads);
+    options.mesh_sequence = or_auto(config->parallel.sequence);
+    if (attn_job_check_mesh(job, job->ranks, error) != ATTN_OK) return error->status;
     if (attn_plan_create(job->comm, &job->inputs.problem, &options, &job->plan, &reason) !=
         ATTN_OK) {
         *error = reason;

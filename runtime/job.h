@@ -9,6 +9,7 @@
 #include <mpi.h>
 
 #include "attnspan/plan.h"
+#include "choose.h"
 #include "cmdline.h"
 #include "config.h"
 #include "inputs.h"
@@ -37,10 +38,12 @@ attn_status attn_job_create(MPI_Comm comm, attn_job **job, attn_error *error);
 /* Rank 0 reads the config and broadcasts its text; all parse it. */
 attn_status attn_job_configure(attn_job *job, const attn_cmdline *cmdline, attn_error *error);
 
-/* The mesh that the config asks for on that many ranks; after the inputs are known. Not
+/* What the config states of mesh, circulation and layout. Not collective. */
+attn_wish attn_job_wish(const attn_job *job);
+
+/* Whether the stated mesh fits that many ranks; a failure has its place in the config. Not
  * collective, but the same on all ranks. */
-attn_status attn_job_choose_mesh(const attn_job *job, int64_t ranks, int64_t *members,
-                                 int64_t *shards, attn_error *error);
+attn_status attn_job_check_mesh(const attn_job *job, int64_t ranks, attn_error *error);
 
 /* Looks at the inputs and plans on `job->comm`; `callbacks` are the progress fields
  * of the plan's options. */

@@ -32,14 +32,6 @@ typedef struct attn_mesh {
     int nodes;
 } attn_mesh;
 
-/* Fills in what is ATTN_PLAN_AUTO (0) of *members × *shards == ranks: of the
- * factorisations of `ranks`, the one whose most loaded rank has the fewest unmasked
- * pairs × heads; of equals, the one with the most members, because the head
- * exchange moves less than a circulation. `layout` is of attn_layout_choose. Not collective.
- * ATTN_ERR_CONFIG: no such product. ATTN_ERR_MEMORY. */
-attn_status attn_mesh_choose(const attn_problem *problem, int layout, int64_t ranks,
-                             int64_t *members, int64_t *shards, attn_error *error);
-
 /* Splits `comm`, whose size is members × shards. Collective on `comm`. */
 void attn_mesh_create(MPI_Comm comm, int members, int shards, attn_mesh *mesh);
 

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "agree.h"
+#include "choose.h"
 #include "mask_spec.h"
 #include "partition.h"
 #include "plan_state.h"
@@ -136,12 +137,12 @@ static attn_status list_rows(const attn_mesh *mesh, const attn_layout *layout,
                                 attn_deal(rows, mesh->members, mesh->member), error);
 }
 
-static attn_status deal_rows(attn_plan *plan, const attn_options *options, attn_error *error) {
+static attn_status deal_rows(attn_plan *plan, attn_error *error) {
     const attn_mesh *mesh = &plan->mesh;
     attn_mask mask = attn_mask_spec_mask(&plan->problem);
 
-    if (attn_layout_choose(&plan->query_layout, layout_kind(options), mesh->shards, &mask, error) !=
-            ATTN_OK ||
+    if (attn_layout_choose(&plan->query_layout, plan->choice.way.layout, mesh->shards, &mask,
+                           error) != ATTN_OK ||
         attn_layout_of_keys(&plan->key_layout, &plan->query_layout, plan->problem.kv_length,
                             error) != ATTN_OK ||
         list_rows(mesh, &plan->query_layout, &plan->shard_queries, &plan->query_rows, error) !=
@@ -297,8 +298,8 @@ static void describe_attend(attn_plan *plan, const attn_options *options) {
 }
 
 /* Collective on the axis. */
-static attn_status plan_circulate(attn_plan *plan, const attn_options *options, attn_error *error) {
-    const char *name = options->circulate != NULL ? options->circulate : "ring";
+static attn_status plan_circulate(attn_plan *plan, attn_error *error) {
+    const char *name = plan->choice.way.circulate;
 
     plan->circulate = (attn_circulate){
         .circulation = attn_circulation_find(name),
@@ -342,7 +343,7 @@ static attn_status plan_all(attn_plan *plan, const attn_options *options, attn_e
     attn_mask mask = attn_mask_spec_mask(&plan->problem);
 
     attn_ok(error);
-    if (deal_rows(plan, options, error) == ATTN_OK) {
+    if (deal_rows(plan, error) == ATTN_OK) {
         count_callers_arrays(plan);
         if (plan_tensors(plan, error) == ATTN_OK) {
             plan_prepare(plan);
@@ -359,7 +360,7 @@ static attn_status plan_all(attn_plan *plan, const attn_options *options, attn_e
 
     attn_reach_create(&plan->reach, &mask, &plan->query_layout, &plan->key_layout, error);
     if (attn_agree(plan->mesh.world, "reach", error) != ATTN_OK) return error->status;
-    if (plan_circulate(plan, options, error) == ATTN_OK)
+    if (plan_circulate(plan, error) == ATTN_OK)
         attn_attend_plan(&plan->attend, &plan->buffers, error);
     if (attn_agree(plan->mesh.world, "attend", error) != ATTN_OK) return error->status;
     check_memory(plan, options->memory_fraction, error);
@@ -369,11 +370,49 @@ static attn_status plan_all(attn_plan *plan, const attn_options *options, attn_e
     return attn_agree(plan->mesh.world, "allocate", error);
 }
 
+/* Rates are measured only where they decide something. Collective on `comm`. */
+static attn_cluster cluster_of(const attn_plan *plan, MPI_Comm comm, MPI_Comm node, int is_open) {
+    attn_cluster cluster = {.threads = plan->threads, .machine = attn_machine_default()};
+    int ranks, on_node, most;
+
+    ATTN_MPI(MPI_Comm_size(comm, &ranks));
+    ATTN_MPI(MPI_Comm_size(node, &on_node));
+    ATTN_MPI(MPI_Allreduce(&on_node, &most, 1, MPI_INT, MPI_MAX, comm));
+    ATTN_MPI(MPI_Allreduce(MPI_IN_PLACE, &cluster.threads, 1, MPI_INT, MPI_MIN, comm));
+    cluster.ranks = ranks;
+    cluster.ranks_per_node = most;
+    if (is_open && ranks > 1) cluster.machine = attn_machine_measure(comm, node, plan->kernel);
+    return cluster;
+}
+
+/* Chooses what is open and makes the mesh. The request has been checked. Collective on `comm`. */
+static attn_status choose_and_make_mesh(attn_plan *plan, MPI_Comm comm, const attn_options *options,
+                                        attn_error *error) {
+    const attn_wish wish = {.members = options->mesh_heads,
+                            .shards = options->mesh_sequence,
+                            .circulate = options->circulate,
+                            .layout = layout_kind(options),
+                            .storage = options->storage};
+    int is_open =
+        wish.members == ATTN_PLAN_AUTO || wish.shards == ATTN_PLAN_AUTO || wish.circulate == NULL;
+    attn_cluster cluster;
+    MPI_Comm node;
+
+    ATTN_MPI(MPI_Comm_split_type(comm, MPI_COMM_TYPE_SHARED, 0, MPI_INFO_NULL, &node));
+    plan->threads = options->threads != ATTN_PLAN_AUTO ? options->threads : attn_threads_auto(node);
+    cluster = cluster_of(plan, comm, node, is_open);
+    ATTN_MPI(MPI_Comm_free(&node));
+    attn_choose(&plan->problem, &wish, &cluster, &plan->choice, error);
+    if (attn_agree(comm, "choose", error) != ATTN_OK) return error->status;
+    attn_mesh_create(comm, (int)plan->choice.way.members, (int)plan->choice.way.shards,
+                     &plan->mesh);
+    return attn_ok(error);
+}
+
 /* Checks the request and makes the mesh. Collective on `comm`. */
 static attn_status plan_mesh(attn_plan *plan, MPI_Comm comm, const attn_options *options,
                              attn_error *error) {
-    int64_t members = options->mesh_heads;
-    int64_t shards = options->mesh_sequence;
+    const attn_wish wish = {.members = options->mesh_heads, .shards = options->mesh_sequence};
     attn_error kernel_error;
     int ranks;
 
@@ -383,17 +422,12 @@ static attn_status plan_mesh(attn_plan *plan, MPI_Comm comm, const attn_options 
         check_options(options, error) == ATTN_OK &&
         attn_mask_spec_copy(&plan->problem.mask, plan->problem.batch, &plan->mask_arrays, error) ==
             ATTN_OK &&
-        attn_mesh_choose(&plan->problem, layout_kind(options), ranks, &members, &shards, error) ==
-            ATTN_OK)
+        attn_choose_fits(&wish, ranks, error) == ATTN_OK)
         *error = kernel_error;
     if (attn_agree(comm, "mesh", error) != ATTN_OK) return error->status;
-
-    attn_mesh_create(comm, (int)members, (int)shards, &plan->mesh);
-    plan->threads =
-        options->threads != ATTN_PLAN_AUTO ? options->threads : attn_threads_auto(plan->mesh.node);
     if (plan->problem.scale <= 0)
         plan->problem.scale = (float)(1.0 / sqrt((double)plan->problem.key_dim));
-    return attn_ok(error);
+    return choose_and_make_mesh(plan, comm, options, error);
 }
 
 attn_status attn_plan_create(MPI_Comm comm, const attn_problem *problem,

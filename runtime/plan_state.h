@@ -5,6 +5,7 @@
 #include "attend.h"
 #include "attnspan/plan.h"
 #include "buffers.h"
+#include "choose.h"
 #include "circulate.h"
 #include "head_tensor.h"
 #include "kv_shard.h"
@@ -18,6 +19,7 @@
 struct attn_plan {
     attn_problem problem; /* scale filled in; its mask's arrays are mask_arrays */
     int64_t *mask_arrays; /* owned; NULL: none */
+    attn_choice choice;   /* of mesh, circulation and layout */
     attn_mesh mesh;
     const attn_kernel *kernel; /* of the storage that was asked for */
     int threads;               /* of this rank */

@@ -64,16 +64,17 @@ char *attn_report_json(const attn_job *job, const attn_report *report) {
     const attn_verification *verify = &report->verification;
     char *text = NULL;
     json_t *json = json_pack(
-        "{s:s, s:s, s:s, s:i, s:i, s:{s:i, s:i, s:s, s:s, s:o}, s:i, s:s, s:s, s:s, s:o, s:o,"
+        "{s:s, s:s, s:s, s:i, s:i, s:{s:i, s:i, s:s, s:s, s:o, s:s, s:o}, s:i, s:s, s:s, s:s, s:o, "
+        "s:o,"
         " s:{s:o, s:o}, s:{s:I, s:I}, s:{s:I, s:I}}",
         "version", ATTN_VERSION, "host", report->host, "cpu", report->cpu, "ranks", job->ranks,
         "nodes", info->nodes, "mesh", "heads", info->mesh_heads, "sequence", info->mesh_sequence,
         "circulate", info->circulate, "layout", info->layout, "imbalance", number(info->imbalance),
-        "threads", info->threads, "kernel", info->kernel, "blas", report->blas, "blas_reason",
-        report->blas_reason, "config", resolved_config(job), "phases", phases_json(report),
-        "attention", "flops", number(report->flops), "gflops_per_sec",
-        number(report->gflops_per_sec), "traffic", "bytes_sent_max",
-        (json_int_t)report->sent_bytes_max, "bytes_sent_total",
+        "why", info->why, "predicted_sec", number(info->predicted_sec), "threads", info->threads,
+        "kernel", info->kernel, "blas", report->blas, "blas_reason", report->blas_reason, "config",
+        resolved_config(job), "phases", phases_json(report), "attention", "flops",
+        number(report->flops), "gflops_per_sec", number(report->gflops_per_sec), "traffic",
+        "bytes_sent_max", (json_int_t)report->sent_bytes_max, "bytes_sent_total",
         (json_int_t)report->sent_bytes_total, "memory", "peak_rss_bytes_max",
         (json_int_t)report->peak_rss_bytes_max, "planned_bytes_max",
         (json_int_t)report->planned_bytes_max);

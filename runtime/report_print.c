@@ -73,6 +73,14 @@ static void print_positions(const attn_problem *p) {
     printf("\n");
 }
 
+/* "best predicted, next other", in two lines. */
+static void print_why(const char *why) {
+    const char *next = strstr(why, ", next ");
+
+    if (next == NULL) return;
+    printf("             auto: %.*s,\n             %s\n", (int)(next - why), why, next + 2);
+}
+
 static void print_problem(const attn_job *job, const attn_report *report) {
     const attn_problem *p = &job->inputs.problem;
     const attn_plan_info *info = &job->info;
@@ -93,6 +101,7 @@ static void print_problem(const attn_job *job, const attn_report *report) {
     if (info->mesh_sequence > 1)
         printf("             imbalance %.4f: pairs of the busiest shard over their mean\n",
                info->imbalance);
+    print_why(info->why);
     printf("  machine    %d node%s, %d thread%s a rank\n", info->nodes, info->nodes == 1 ? "" : "s",
            info->threads, info->threads == 1 ? "" : "s");
     printf("             %.67s\n", report->cpu);

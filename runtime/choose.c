@@ -1,0 +1,120 @@
+#include "choose.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "circulate.h"
+#include "layout.h"
+#include "mask_spec.h"
+
+static const double near_enough = 1.03; /* predictions are no better than that */
+
+attn_status attn_choose_fits(const attn_wish *wish, int64_t ranks, attn_error *error) {
+    int64_t members = wish->members, shards = wish->shards;
+    int64_t stated = members != ATTN_PLAN_AUTO ? members : shards;
+
+    if (members != ATTN_PLAN_AUTO && shards != ATTN_PLAN_AUTO && members * shards != ranks)
+        return attn_fail(
+            error, ATTN_ERR_CONFIG,
+            "a mesh of %" PRId64 " x %" PRId64 " needs %" PRId64 " ranks, but there %s %" PRId64
+            "; start mpirun -n %" PRId64 ", or leave one of the two auto",
+            members, shards, members * shards, ranks == 1 ? "is" : "are", ranks, members * shards);
+    if (stated != ATTN_PLAN_AUTO && ranks % stated != 0)
+        return attn_fail(error, ATTN_ERR_CONFIG,
+                         "%" PRId64 " does not divide the number of ranks, which is %" PRId64
+                         "; choose a divisor of it, or auto",
+                         stated, ranks);
+    return attn_ok(error);
+}
+
+/* The fastest way so far, and the next one. */
+typedef struct contest {
+    attn_choice best, next;
+    int entries;
+} contest;
+
+/* Ways come with the most head groups first, so that a later one has to be clearly faster. */
+static void enter(contest *self, const attn_way *way, const attn_cost *cost) {
+    attn_choice entry = {.way = *way, .cost = *cost};
+
+    if (self->entries++ == 0) {
+        self->best = entry;
+    } else if (cost->total_sec * near_enough < self->best.cost.total_sec) {
+        self->next = self->best;
+        self->best = entry;
+    } else if (self->entries == 2 || cost->total_sec < self->next.cost.total_sec) {
+        self->next = entry;
+    }
+}
+
+static attn_status enter_circulations(contest *self, const attn_problem *problem,
+                                      const attn_wish *wish, const attn_cluster *cluster,
+                                      attn_way *way, attn_error *error) {
+    for (int i = 0; attn_circulation_name(i) != NULL; i++) {
+        attn_cost cost;
+
+        way->circulate = attn_circulation_name(i);
+        if (wish->circulate != NULL && strcmp(wish->circulate, way->circulate) != 0) continue;
+        if (wish->circulate == NULL && way->shards == 1 && i > 0) continue; /* nothing circulates */
+        if (attn_cost_predict(problem, wish->storage, cluster, way, &cost, error) != ATTN_OK)
+            return error->status;
+        enter(self, way, &cost);
+    }
+    return attn_ok(error);
+}
+
+void attn_choose_time_text(double seconds, char *text, size_t bytes) {
+    if (seconds < 1e-3)
+        snprintf(text, bytes, "%.3g us", seconds * 1e6);
+    else if (seconds < 1)
+        snprintf(text, bytes, "%.3g ms", seconds * 1e3);
+    else
+        snprintf(text, bytes, "%.3g s", seconds);
+}
+
+/* "4 x 2, ring, zigzag: 1.2 ms" */
+static void describe(const attn_choice *entry, char *text, size_t bytes) {
+    char time[32];
+
+    attn_choose_time_text(entry->cost.total_sec, time, sizeof time);
+    snprintf(text, bytes, "%" PRId64 " x %" PRId64 ", %s, %s: %s", entry->way.members,
+             entry->way.shards, entry->way.circulate, attn_layout_name(entry->way.layout), time);
+}
+
+static void explain(const attn_wish *wish, contest *self) {
+    char best[72], next[72];
+    int open = wish->members == ATTN_PLAN_AUTO || wish->shards == ATTN_PLAN_AUTO ||
+               wish->circulate == NULL || wish->layout < 0;
+
+    self->best.why[0] = '\0';
+    if (!open || self->entries < 2) return;
+    describe(&self->best, best, sizeof best);
+    describe(&self->next, next, sizeof next);
+    snprintf(self->best.why, sizeof self->best.why, "%s predicted, next %s", best, next);
+}
+
+attn_status attn_choose(const attn_problem *problem, const attn_wish *wish,
+                        const attn_cluster *cluster, attn_choice *choice, attn_error *error) {
+    const attn_mask mask = attn_mask_spec_mask(problem);
+    contest self = {.entries = 0};
+
+    if (attn_choose_fits(wish, cluster->ranks, error) != ATTN_OK) return error->status;
+    for (int64_t members = cluster->ranks; members >= 1; members--) {
+        attn_way way = {.members = members, .shards = cluster->ranks / members};
+        attn_layout layout;
+
+        if (cluster->ranks % members != 0) continue;
+        if (wish->members != ATTN_PLAN_AUTO && wish->members != members) continue;
+        if (wish->shards != ATTN_PLAN_AUTO && wish->shards != way.shards) continue;
+        if (attn_layout_choose(&layout, wish->layout, way.shards, &mask, error) != ATTN_OK)
+            return error->status;
+        way.layout = layout.kind;
+        attn_layout_destroy(&layout);
+        if (enter_circulations(&self, problem, wish, cluster, &way, error) != ATTN_OK)
+            return error->status;
+    }
+    explain(wish, &self);
+    *choice = self.best;
+    return attn_ok(error);
+}

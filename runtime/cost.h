@@ -1,0 +1,55 @@
+/* cost.h: how long an execution takes on a mesh, predicted from sizes and rates.
+ *
+ * Nothing is run and nothing is collective, so that it holds for any number of ranks. All times are
+ * those of the busiest rank. With P = P_h × P_s, own rows r = N / P, shard rows S = N / P_s,
+ * a member's heads h and kv heads g, and elements of b bytes:
+ *
+ *     project, output   flops / (threads · gemm rate)
+ *     exchange          forth b (r (H − h) d_k + r_kv (Σ g_i − g) (d_k + d_v)), back 4 (S − r) h
+ * d_v bytes, and P_h − 1 messages each way of 4 arrays attend            c = 2 (d_k + d_v) h pairs
+ * · imbalance / P_s / (threads · kernel rate), with transfers hidden behind it as the circulation
+ * can: ring            c / P_s + (P_s − 1) max(c / P_s, x), x one shard of K and V gather max(c, y
+ * + c (P_s − 1) / (4 P_s)), y = (P_s − 1) x: the last of 4 slices is attended to after it came
+ *       reduce          c + P_s − 1 times the own queries there and one partial a row back
+ *
+ * Of a circulation only the part φ travels that some query needs (reach.h). A transfer goes at the
+ * rate of the slower link it crosses; the network of a node is shared by those that use it at once:
+ * in a ring the P_h members of one shard, otherwise all ranks of the node.
+ */
+#ifndef ATTN_RUNTIME_COST_H
+#define ATTN_RUNTIME_COST_H
+
+#include <stdint.h>
+
+#include "attnspan/plan.h"
+#include "machine.h"
+#include "status.h"
+
+/* The ranks that a prediction is for. */
+typedef struct attn_cluster {
+    int64_t ranks, ranks_per_node;
+    int threads; /* of a rank */
+    attn_machine machine;
+} attn_cluster;
+
+/* One way to share the work. */
+typedef struct attn_way {
+    int64_t members, shards; /* P_h, P_s */
+    const char *circulate;
+    int layout; /* of attn_layout_name() */
+} attn_way;
+
+typedef struct attn_cost {
+    double project_sec, exchange_sec, attend_sec, output_sec, total_sec;
+    double compute_sec;                     /* of attend, without any transfer */
+    double transfer_sec;                    /* of the circulation, without any compute */
+    double exchange_bytes, circulate_bytes; /* sent by a rank */
+    double imbalance;
+} attn_cost;
+
+/* ATTN_ERR_CONFIG: no prediction for that circulation; ATTN_ERR_MEMORY. */
+attn_status attn_cost_predict(const attn_problem *problem, attn_storage storage,
+                              const attn_cluster *cluster, const attn_way *way, attn_cost *cost,
+                              attn_error *error);
+
+#endif
