@@ -101,6 +101,7 @@ ALWAYS_INLINE void attend_few_group(const int rows, const int touched, const cal
                                     const tile_view *view) {
     const int masked = view->all_first > view->first || view->all_last < view->last;
     float reference[LANES], factor[LANES];
+    vec tile_max;
     const out_block block = {.weights = self->weights,
                              .chunk = (ptrdiff_t)rows * LANES,
                              .factor = factor,
@@ -108,8 +109,9 @@ ALWAYS_INLINE void attend_few_group(const int rows, const int touched, const cal
                              .last = view->last,
                              .row = group->first};
 
-    raise_maxima(self, group, score_few(rows, touched, self, group, tile, key_stride, view),
-                 reference, factor);
+    tile_max = score_few(rows, touched, self, group, tile, key_stride, view);
+    if (self->args->terms != NULL) tile_max = add_terms(self, group, tile, view);
+    raise_maxima(self, group, tile_max, reference, factor);
     compute_weights(self, group, view, reference, factor);
     if (masked && !values_are_finite(self, tile))
         add_visible_values(self, group, tile, view, block);
@@ -131,7 +133,7 @@ static int32_t few_rows(int32_t rows) {
 
 ALWAYS_INLINE void attend_few_tiles(const int widened, const attn_block_args *args,
                                     attn_partial result) {
-    const float exponent_scale = args->scale * ATTN_LOG2_E;
+    const float exponent_scale = exponent_scale_of(args);
     const int64_t most_keys = tile_keys(args->key_dim, args->value_dim);
     const ptrdiff_t row_elems = vectors_of(args->key_dim) * LANES;
     const ptrdiff_t key_stride = widened ? args->key_dim : args->key_stride;

@@ -5,7 +5,8 @@
  *   1. pack its values into panels [ceil(value_dim / PANEL)][keys][PANEL];
  *   2. for each group of GROUP_ROWS rows that sees some of it
  *      a. scores = query · keys, an outer product per dimension;
- *      b. hide masked keys (only where a row of the group misses one): −inf;
+ *      b. add the terms of scores, if any; hide masked keys (only where a row of the group misses
+ *         one): −inf;
  *      c. per row: new running maximum, weights = 2^((score − max) c) with
  *         c = scale · log2 e, rescaled running sum;
  *      d. out = out · factor + weights · values, an outer product per key.
@@ -42,6 +43,7 @@
 #include "exp2.h"
 #include "kernels_internal.h"
 #include "pack.h"
+#include "tanh.h"
 
 enum {
     LANES = 4,               /* floats of a vector */
@@ -268,6 +270,40 @@ static void compute_scores(const quad *query, const float *keys, int32_t key_dim
     }
 }
 
+/* One row's scores of `count` keys from key `first` of the block on, from s to t (kernels.h). */
+static void add_terms(const attn_block_args *args, int32_t row, int64_t first, int64_t count,
+                      float *score) {
+    const attn_score_terms *terms = args->terms;
+    const float softcap = terms->softcap, scale = args->scale;
+
+    if (softcap > 0)
+        for (int64_t j = 0; j < count; j++)
+            score[j] = softcap * attn_tanh(score[j] * (scale / softcap));
+    else
+        for (int64_t j = 0; j < count; j++) score[j] *= scale;
+    if (terms->slope != NULL) {
+        const float slope = terms->slope[row];
+        const int64_t position = terms->position[row] - first;
+
+        for (int64_t j = 0; j < count; j++) score[j] -= slope * fabsf((float)(j - position));
+    }
+    if (terms->bias != NULL) {
+        const float *bias = terms->bias[row] + first;
+
+        for (int64_t j = 0; j < count; j++) score[j] += bias[j];
+    }
+}
+
+/* Those of the group's rows of the call, on the tile's keys of the view. */
+static void add_group_terms(const attn_block_args *args, int32_t group, const key_tile *tile,
+                            const tile_view *view, float *score) {
+    const int64_t last = view->last < tile->count ? view->last : tile->count;
+
+    for (int32_t r = 0; r < GROUP_ROWS && group + r < args->rows; r++)
+        add_terms(args, group + r, tile->first + view->first, last - view->first,
+                  score + r * TILE_KEYS + view->first);
+}
+
 static void hide_masked(const tile_view *view, float *score) {
     for (int r = 0; r < GROUP_ROWS; r++, score += TILE_KEYS) {
         for (int64_t j = view->first; j < view->row[r].first; j++) score[j] = -INFINITY;
@@ -410,13 +446,14 @@ static tile_view view_of(const attn_interval *visible, const attn_interval *also
 /* Steps a to d of one group of rows on one tile. */
 static void attend_group(const attn_block_args *args, const workspace *space, const key_tile *tile,
                          const tile_view *view, int32_t group, running *state) {
-    const float exponent_scale = args->scale * ATTN_LOG2_E;
+    const float exponent_scale = args->terms != NULL ? ATTN_LOG2_E : args->scale * ATTN_LOG2_E;
     const int64_t count = view->last - view->first;
     quad *out = space->out + (ptrdiff_t)group * space->value_panels * VECTORS;
     float factor[GROUP_ROWS];
 
     compute_scores(space->query + (ptrdiff_t)group * args->key_dim, tile->keys, args->key_dim,
                    view->first, view->last, space->score);
+    if (args->terms != NULL) add_group_terms(args, group, tile, view, space->score);
     if (view->masked) hide_masked(view, space->score);
     if (view->has_gaps) hide_gaps(view, space->score);
     for (int r = 0; r < GROUP_ROWS; r++)

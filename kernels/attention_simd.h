@@ -11,7 +11,8 @@
  * key on; for each tile, and each group that sees some of it,
  *   1. scores = query · keys: a block of group rows × panel in registers, summed
  *      over the dimensions; masked keys become −inf; the row maxima are taken
- *      while the block is in registers;
+ *      while the block is in registers. Where scores have terms, these are a pass of their own,
+ *      which takes the maxima anew;
  *   2. per row: new running maximum, weights = 2^((score − max) c) with
  *      c = scale · log2 e, running sum;
  *   3. out = out · factor + weights · values: a block of rows × columns in
@@ -60,6 +61,7 @@
 #include "attnspan/kernels.h"
 #include "exp2.h"
 #include "pack.h"
+#include "tanh.h"
 
 #define ALWAYS_INLINE static inline __attribute__((always_inline))
 #define NEVER_INLINE  static __attribute__((noinline))
@@ -331,6 +333,112 @@ ALWAYS_INLINE vec compute_scores(const int rows, const call *self, const row_gro
     return largest_of_rows(rows, largest);
 }
 
+/* ---- the terms of scores --------------------------------------------------- */
+
+/* vec_max() and vec_less() let NaN through where it stands second. */
+ALWAYS_INLINE vec vec_tanh(vec x) {
+    const vec most = vec_splat(ATTN_TANH_MOST);
+    const vec least = vec_max(vec_splat(-ATTN_TANH_MOST), x);
+    const vec argument = vec_select(vec_less(most, least), most, least);
+    const vec z = vec_mul(argument, argument);
+    vec p = vec_splat(ATTN_TANH_P4), q = vec_splat(ATTN_TANH_Q4);
+
+    p = vec_fma(p, z, vec_splat(ATTN_TANH_P3));
+    q = vec_fma(q, z, vec_splat(ATTN_TANH_Q3));
+    p = vec_fma(p, z, vec_splat(ATTN_TANH_P2));
+    q = vec_fma(q, z, vec_splat(ATTN_TANH_Q2));
+    p = vec_fma(p, z, vec_splat(ATTN_TANH_P1));
+    q = vec_fma(q, z, vec_splat(ATTN_TANH_Q1));
+    p = vec_fma(p, z, vec_splat(1));
+    q = vec_fma(q, z, vec_splat(1));
+    return vec_div(vec_mul(argument, p), q);
+}
+
+/* What a row's terms are made of. */
+typedef struct row_terms {
+    vec scale, softcap, inverse; /* inverse: scale / softcap */
+    float slope;
+    int64_t position;  /* from the tile's first key */
+    const float *bias; /* from the tile's first key on */
+} row_terms;
+
+static row_terms terms_of(const call *self, int32_t row, const key_tile *tile) {
+    const attn_score_terms *terms = self->args->terms;
+    row_terms of = {.scale = vec_splat(self->args->scale)};
+
+    if (terms->softcap > 0) {
+        of.softcap = vec_splat(terms->softcap);
+        of.inverse = vec_splat(self->args->scale / terms->softcap);
+    }
+    if (terms->slope != NULL) {
+        of.slope = terms->slope[row];
+        of.position = terms->position[row] - tile->first;
+    }
+    if (terms->bias != NULL) of.bias = terms->bias[row] + tile->first;
+    return of;
+}
+
+/* −|j − a| for the LANES keys from `key` of the tile on: exact below 2^24. */
+ALWAYS_INLINE vec vec_nearness(int64_t key, int64_t position) {
+    static const float lanes[] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
+    const vec ahead = vec_add(vec_load(lanes), vec_splat((float)(key - position)));
+
+    return vec_sub(vec_splat(0), vec_max(ahead, vec_sub(vec_splat(0), ahead)));
+}
+
+/* One row's scores of the tile, with what it does not see at −inf; their maxima by lane. */
+ALWAYS_INLINE vec add_row_terms(const int softcapped, const call *self, const row_terms *terms,
+                                const tile_view *view, int r, int64_t count, ptrdiff_t step) {
+    const int64_t first = view->first / PANEL * PANEL;
+    const int64_t last = (view->last + PANEL - 1) / PANEL * PANEL;
+    float *at = self->weights + first / LANES * step + r * LANES;
+    vec largest = vec_splat(-INFINITY);
+
+    for (int64_t key = first; key < last; key += LANES, at += step) {
+        vec score = vec_load(at);
+
+        if (softcapped)
+            score = vec_mul(terms->softcap, vec_tanh(vec_mul(score, terms->inverse)));
+        else
+            score = vec_mul(score, terms->scale);
+        if (terms->slope != 0)
+            score = vec_fma(vec_splat(terms->slope), vec_nearness(key, terms->position), score);
+        if (terms->bias != NULL)
+            score = vec_add(score, vec_load_masked(terms->bias + key, mask_lanes(0, count - key)));
+        score = vec_select(mask_lanes(view->row[r].first - key, view->row[r].last - key), score,
+                           vec_splat(-INFINITY));
+        if (view->has_gaps)
+            score = vec_select(mask_lanes(view->gap[r].first - key, view->gap[r].last - key),
+                               vec_splat(-INFINITY), score);
+        vec_store(at, score);
+        largest = vec_max(score, largest);
+    }
+    return largest;
+}
+
+/* Brings the group's scores of the tile from s to t (kernels.h); their maxima by row. */
+NEVER_INLINE vec add_terms(const call *self, const row_group *group, const key_tile *tile,
+                           const tile_view *view) {
+    const ptrdiff_t step = (ptrdiff_t)group->rows * LANES;
+    vec largest[LANES];
+
+    for (int r = 0; r < LANES; r++) largest[r] = vec_splat(-INFINITY);
+    for (int r = 0; r < group->rows; r++) {
+        const row_terms terms = terms_of(self, group->first + r, tile);
+
+        largest[r] = self->args->terms->softcap > 0
+                         ? add_row_terms(1, self, &terms, view, r, tile->count, step)
+                         : add_row_terms(0, self, &terms, view, r, tile->count, step);
+    }
+    vec_fold_rows(largest);
+    return largest[0];
+}
+
+/* The factor of scores in their exponentials; with terms they are scaled already. */
+static float exponent_scale_of(const attn_block_args *args) {
+    return args->terms != NULL ? ATTN_LOG2_E : args->scale * ATTN_LOG2_E;
+}
+
 /* ---- step 2: weights ------------------------------------------------------ */
 
 /* Brings the group's maxima up to those of the tile. By row: `reference` is what
@@ -556,6 +664,7 @@ ALWAYS_INLINE void attend_group(const int rows, const call *self, row_group *gro
                                 const tile_view *view) {
     const int masked = view->all_first > view->first || view->all_last < view->last;
     float reference[LANES], factor[LANES];
+    vec tile_max;
     const out_block block = {.weights = self->weights,
                              .chunk = (ptrdiff_t)rows * LANES,
                              .factor = factor,
@@ -563,7 +672,9 @@ ALWAYS_INLINE void attend_group(const int rows, const call *self, row_group *gro
                              .last = words_of(view->last),
                              .row = group->first};
 
-    raise_maxima(self, group, compute_scores(rows, self, group, tile, view), reference, factor);
+    tile_max = compute_scores(rows, self, group, tile, view);
+    if (self->args->terms != NULL) tile_max = add_terms(self, group, tile, view);
+    raise_maxima(self, group, tile_max, reference, factor);
     compute_weights(self, group, view, reference, factor);
     if (masked && !values_are_finite(self, tile))
         add_visible_values(self, group, tile, view, block);
@@ -723,7 +834,7 @@ static size_t scratch_bytes_widened(int32_t key_dim, int32_t value_dim) {
 #endif
 
 ALWAYS_INLINE void attend_tiles(const int widen, const attn_block_args *args, attn_partial result) {
-    const float exponent_scale = args->scale * ATTN_LOG2_E;
+    const float exponent_scale = exponent_scale_of(args);
     const int64_t most_keys = tile_keys(args->key_dim, args->value_dim);
     float *query = (float *)args->scratch + WEIGHT_ELEMS;
     const call self = {.args = args,

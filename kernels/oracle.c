@@ -2,7 +2,7 @@
  *
  * Two passes over the keys of one query: the largest scaled score, then the sum
  * of exponentials and the weighted sum of values, in key order, with libm's
- * exp. Nothing is shared with the kernels, neither code nor order of rounding.
+ * exp and tanh. Nothing is shared with the kernels, neither code nor order of rounding.
  *
  * Cost: visible keys · (4 key_dim + 2 value_dim) flops and one exp each. The
  * dot product runs in eight interleaved sums, which a compiler may keep in
@@ -25,10 +25,22 @@ static double dot(const double *a, const double *b, int32_t length) {
     return total;
 }
 
+/* The score of key j of the piece. */
+static double score_of(const double *query, const double *key, int32_t key_dim, double scale,
+                       const attn_oracle_terms *terms, int64_t j) {
+    double score = scale * dot(query, key, key_dim);
+
+    if (terms == NULL) return score;
+    if (terms->softcap > 0) score = terms->softcap * tanh(score / terms->softcap);
+    score -= terms->slope * fabs((double)(j - terms->position));
+    return terms->bias == NULL ? score : score + (double)terms->bias[j];
+}
+
 double attn_oracle_max(const double *query, const double *keys, ptrdiff_t key_stride,
-                       int32_t key_dim, attn_interval visible, double scale, double max) {
+                       int32_t key_dim, attn_interval visible, double scale,
+                       const attn_oracle_terms *terms, double max) {
     for (int64_t j = visible.first; j < visible.last; j++) {
-        const double score = scale * dot(query, keys + j * key_stride, key_dim);
+        const double score = score_of(query, keys + j * key_stride, key_dim, scale, terms, j);
 
         /* A NaN stays: it must not pass for a score that lost. */
         if (score > max || isnan(score)) max = score;
@@ -38,17 +50,30 @@ double attn_oracle_max(const double *query, const double *keys, ptrdiff_t key_st
 
 void attn_oracle_add(const double *query, const double *keys, ptrdiff_t key_stride,
                      const double *values, ptrdiff_t value_stride, int32_t key_dim,
-                     int32_t value_dim, attn_interval visible, double scale, double max,
-                     double *sum, double *out) {
+                     int32_t value_dim, attn_interval visible, double scale,
+                     const attn_oracle_terms *terms, double max, double *sum, double *out) {
     if (max == -INFINITY) return; /* no key of any piece is visible */
     for (int64_t j = visible.first; j < visible.last; j++) {
         const double *value = values + j * value_stride;
-        const double score = scale * dot(query, keys + j * key_stride, key_dim);
+        const double score = score_of(query, keys + j * key_stride, key_dim, scale, terms, j);
         const double weight = exp(score - max);
 
         *sum += weight;
         for (int32_t c = 0; c < value_dim; c++) out[c] += weight * value[c];
     }
+}
+
+void attn_oracle_sink(double sink, int32_t value_dim, double *max, double *sum, double *out) {
+    const double before = *max;
+
+    *max = before >= sink || isnan(before) ? before : sink;
+    if (*sum != 0) {
+        const double factor = exp(before - *max);
+
+        *sum *= factor;
+        for (int32_t c = 0; c < value_dim; c++) out[c] *= factor;
+    }
+    *sum += exp(sink - *max);
 }
 
 void attn_oracle_finish(double max, double sum, int32_t value_dim, double *out, double *lse) {

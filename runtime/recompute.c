@@ -232,13 +232,13 @@ static void visit_span(const oracle_run *self, int64_t i, int64_t head, int64_t 
     if (pass == 1)
         self->max[at] = attn_oracle_max(self->query + at * problem->key_dim, keys,
                                         problem->kv_heads * problem->key_dim, problem->key_dim,
-                                        seen, self->scale, self->max[at]);
+                                        seen, self->scale, NULL, self->max[at]);
     else
         attn_oracle_add(
             self->query + at * problem->key_dim, keys, problem->kv_heads * problem->key_dim,
             self->values + kv_head * problem->value_dim, problem->kv_heads * problem->value_dim,
-            problem->key_dim, problem->value_dim, seen, self->scale, self->max[at], &self->sum[at],
-            self->out + at * problem->value_dim);
+            problem->key_dim, problem->value_dim, seen, self->scale, NULL, self->max[at],
+            &self->sum[at], self->out + at * problem->value_dim);
 }
 
 static void visit(const oracle_run *self, int64_t i, int64_t head, int64_t first, int64_t count,

@@ -34,6 +34,12 @@ static const float spread = 1.5f;
  * values by at most 2^-8 of the largest value. */
 static const double rounding_bound = 0x1p-8;
 
+/* The same with terms of scores. A score of up to 4 and a softcap of 6: the tangent is wrong by
+ * 6 u and its argument and product are rounded, below 8 u · 4 = 32 u, some 8 u RMS; the distance
+ * and the bias round what they make, up to 8 where a weight counts: 3 u RMS each. Some 11 u RMS
+ * instead of 6 u: twice the bound above. */
+static const double terms_error_bound = 8e-6;
+
 /* Bound of |error| / (1 + |lse|): the same weights summed, and one rounding. */
 static const double lse_bound = 1e-6;
 
@@ -63,6 +69,8 @@ typedef struct problem {
     attn_interval *visible;                         /* owned; [rows] */
     attn_interval *also;                            /* owned; [rows] */
     int has_also;                                   /* whether the call passes them */
+    attn_score_terms terms;                         /* arrays owned; add_terms() fills them in */
+    int has_terms;                                  /* whether the call passes them */
     void *scratch;                                  /* owned */
 } problem;
 
@@ -246,6 +254,56 @@ static problem problem_new(const attn_kernel *kernel, int32_t rows, int64_t keys
     return p;
 }
 
+static void free_terms(problem *p) {
+    for (int32_t row = 0; p->terms.bias != NULL && row < p->rows; row++)
+        release((float *)(uintptr_t)p->terms.bias[row]);
+    free((void *)(uintptr_t)p->terms.bias);
+    free((void *)(uintptr_t)p->terms.slope);
+    free((void *)(uintptr_t)p->terms.position);
+}
+
+enum { SOFTCAP = 1, SLOPES = 2, BIAS = 4, ALL_TERMS = 7 };
+
+static float *bias_of(const problem *p, int32_t row) {
+    return (float *)(uintptr_t)p->terms.bias[row];
+}
+
+/* Gives the problem those terms: slopes that take up to 8 from a score, positions from before the
+ * first key to behind the last, biases up to the very end of their memory. */
+static void add_terms(problem *p, int which) {
+    const size_t rows = (size_t)p->rows;
+
+    p->has_terms = 1;
+    if (which & SOFTCAP) p->terms.softcap = 6;
+    if (which & SLOPES) {
+        float *slope = allocate(rows * sizeof *slope);
+        int64_t *position = allocate(rows * sizeof *position);
+
+        for (int32_t row = 0; row < p->rows; row++) {
+            slope[row] = ldexpf(8 / (float)(p->keys + 80), -(row % 9));
+            position[row] = row * (p->keys + 80) / p->rows - 40;
+        }
+        p->terms.slope = slope;
+        p->terms.position = position;
+    }
+    if (which & BIAS) {
+        const float **bias = allocate(rows * sizeof *bias);
+
+        for (int32_t row = 0; row < p->rows; row++) {
+            float *of_row = floats((size_t)p->keys);
+
+            for (int64_t j = 0; j < p->keys; j++) of_row[j] = 2 * random_float();
+            bias[row] = of_row;
+        }
+        p->terms.bias = bias;
+    }
+}
+
+/* The scale of the problem's partials. */
+static float partial_scale(const problem *p) {
+    return p->has_terms ? 1 : p->scale;
+}
+
 static void problem_free(problem *p) {
     release(p->query);
     release(p->key);
@@ -258,6 +316,7 @@ static void problem_free(problem *p) {
     free(p->visible);
     free(p->also);
     free(p->scratch);
+    free_terms(p);
 }
 
 static attn_block_args args_of(const problem *p) {
@@ -274,6 +333,7 @@ static attn_block_args args_of(const problem *p) {
                              .visible = p->visible,
                              .also_visible = p->has_also ? p->also : NULL,
                              .scale = p->scale,
+                             .terms = p->has_terms ? &p->terms : NULL,
                              .scratch = p->scratch};
 }
 
@@ -332,6 +392,17 @@ static double *widened(const float *from, ptrdiff_t stride, int64_t rows, int32_
     return to;
 }
 
+static attn_oracle_terms oracle_terms(const problem *p, int32_t row) {
+    attn_oracle_terms terms = {.softcap = p->terms.softcap};
+
+    if (p->terms.slope != NULL) {
+        terms.slope = p->terms.slope[row];
+        terms.position = p->terms.position[row];
+    }
+    if (p->terms.bias != NULL) terms.bias = p->terms.bias[row];
+    return terms;
+}
+
 /* out: [rows][value_dim], lse: [rows]. */
 static void oracle(const problem *p, double *out, double *lse) {
     double *query = widened(p->query, p->query_stride, p->rows, p->key_dim);
@@ -343,15 +414,17 @@ static void oracle(const problem *p, double *out, double *lse) {
         const double *q = query + (ptrdiff_t)row * p->key_dim;
         double *to = out + (ptrdiff_t)row * p->value_dim, sum = 0;
         const attn_interval also = p->has_also ? p->also[row] : (attn_interval){0, 0};
-        double max =
-            attn_oracle_max(q, key, p->key_dim, p->key_dim, p->visible[row], scale, -INFINITY);
-        max = attn_oracle_max(q, key, p->key_dim, p->key_dim, also, scale, max);
+        const attn_oracle_terms of_row = oracle_terms(p, row);
+        const attn_oracle_terms *terms = p->has_terms ? &of_row : NULL;
+        double max = attn_oracle_max(q, key, p->key_dim, p->key_dim, p->visible[row], scale, terms,
+                                     -INFINITY);
+        max = attn_oracle_max(q, key, p->key_dim, p->key_dim, also, scale, terms, max);
 
         for (int32_t c = 0; c < p->value_dim; c++) to[c] = 0;
         attn_oracle_add(q, key, p->key_dim, value, p->value_dim, p->key_dim, p->value_dim,
-                        p->visible[row], scale, max, &sum, to);
+                        p->visible[row], scale, terms, max, &sum, to);
         attn_oracle_add(q, key, p->key_dim, value, p->value_dim, p->key_dim, p->value_dim, also,
-                        scale, max, &sum, to);
+                        scale, terms, max, &sum, to);
         attn_oracle_finish(max, sum, p->value_dim, to, &lse[row]);
     }
     free(query);
@@ -373,7 +446,7 @@ static void expect_oracle(const problem *p, attn_partial partial) {
         largest = fmax(largest, fabs((double)p->value[i]));
 
     oracle(p, wanted, wanted_lse);
-    p->kernel->finish(partial, p->rows, p->value_dim, p->scale, out, p->value_dim, lse, 1);
+    p->kernel->finish(partial, p->rows, p->value_dim, partial_scale(p), out, p->value_dim, lse, 1);
     for (int32_t row = 0; row < p->rows; row++) {
         const int empty = p->visible[row].first >= p->visible[row].last;
 
@@ -395,8 +468,8 @@ static void expect_oracle(const problem *p, attn_partial partial) {
     }
     if (seen > 0) {
         const double rms = sqrt(squares / (seen * (double)p->value_dim));
-        const double bound =
-            error_bound * rms + (rounds_weights(p->kernel) ? rounding_bound * largest : 0);
+        const double bound = (p->has_terms ? terms_error_bound : error_bound) * rms +
+                             (rounds_weights(p->kernel) ? rounding_bound * largest : 0);
 
         expect(worst <= bound, p, "error of out");
         if (!(worst <= bound)) fprintf(stderr, "    error / RMS %.3g\n", worst / rms);
@@ -617,6 +690,7 @@ static void check_widening(const attn_kernel *kernel) {
         attn_partial narrow_result, wide_result;
 
         p.has_also = m % 2 == 1;
+        if (m % 4 >= 2) add_terms(&p, ALL_TERMS);
         for (int32_t row = 0; row < p.rows; row++) {
             p.visible[row] = masks[m](row, p.rows, p.keys);
             p.also[row] = second_run(&p, row, 1 + row % 40);
@@ -625,6 +699,8 @@ static void check_widening(const attn_kernel *kernel) {
         wide =
             problem_new(attn_kernel_of(level, ATTN_FP32), p.rows, p.keys, p.key_dim, p.value_dim);
         wide.has_also = p.has_also;
+        wide.has_terms = p.has_terms;
+        wide.terms = p.terms;
         for (int32_t row = 0; row < p.rows; row++) {
             wide.visible[row] = p.visible[row];
             wide.also[row] = p.also[row];
@@ -640,6 +716,7 @@ static void check_widening(const attn_kernel *kernel) {
                "widened bf16 and fp32 differ");
         partial_free(narrow_result);
         partial_free(wide_result);
+        wide.terms = (attn_score_terms){0}; /* those of p */
         problem_free(&wide);
         problem_free(&p);
     }
@@ -730,9 +807,10 @@ static void check_weights(const attn_kernel *kernel) {
 
 /* A problem whose rows see all kinds of intervals of three tiles or more; its
  * values reach down to where products underflow. */
-static problem mixed_problem(const attn_kernel *kernel) {
+static problem mixed_problem(const attn_kernel *kernel, int terms) {
     problem p = problem_new(kernel, most_rows(kernel), 300, 19, 21);
 
+    if (terms != 0) add_terms(&p, terms);
     for (int32_t row = 0; row < p.rows; row++)
         p.visible[row] = masks[(size_t)row % (sizeof masks / sizeof *masks)](row, p.rows, p.keys);
     p.has_also = 1;
@@ -754,6 +832,13 @@ static void check_row_at(const problem *p, attn_partial wanted, int32_t row, int
     moved.query = floats((size_t)rows * (size_t)p->key_dim);
     moved.visible = allocate((size_t)rows * sizeof *moved.visible);
     moved.also = allocate((size_t)rows * sizeof *moved.also);
+    if (p->has_terms) {
+        moved.terms = (attn_score_terms){0};
+        add_terms(&moved, ALL_TERMS);
+        memcpy(bias_of(&moved, place), p->terms.bias[row], (size_t)p->keys * sizeof(float));
+        ((float *)(uintptr_t)moved.terms.slope)[place] = p->terms.slope[row];
+        ((int64_t *)(uintptr_t)moved.terms.position)[place] = p->terms.position[row];
+    }
     moved.has_also = place % 2 == 0 || p->also[row].last > 0; /* an empty one and none are alike */
     for (int32_t r = 0; r < rows; r++) {
         const int32_t source = r == place ? row : (int32_t)(random_bits() % (uint32_t)p->rows);
@@ -773,10 +858,11 @@ static void check_row_at(const problem *p, attn_partial wanted, int32_t row, int
     release(moved.query);
     free(moved.visible);
     free(moved.also);
+    if (p->has_terms) free_terms(&moved);
 }
 
-static void check_independence(const attn_kernel *kernel) {
-    problem p = mixed_problem(kernel);
+static void check_independence_with(const attn_kernel *kernel, int terms) {
+    problem p = mixed_problem(kernel, terms);
     const attn_partial wanted = solve(&p);
 
     for (int32_t row = 0; row < p.rows; row++) {
@@ -790,6 +876,11 @@ static void check_independence(const attn_kernel *kernel) {
     }
     partial_free(wanted);
     problem_free(&p);
+}
+
+static void check_independence(const attn_kernel *kernel) {
+    check_independence_with(kernel, 0);
+    check_independence_with(kernel, ALL_TERMS);
 }
 
 static void check_null_is_full(const attn_kernel *kernel) {
@@ -809,9 +900,16 @@ static void check_null_is_full(const attn_kernel *kernel) {
     }
 }
 
-/* What stands at keys that a row does not see, in keys or values, is nothing to
+static int sees(const problem *p, int32_t row, int64_t key) {
+    const attn_interval seen = p->visible[row], also = p->also[row];
+
+    return (key >= seen.first && key < seen.last) ||
+           (p->has_also && key >= also.first && key < also.last);
+}
+
+/* What stands at keys that a row does not see, in keys, values or biases, is nothing to
  * it, even NaN. */
-static void check_masked_with(const attn_kernel *kernel, int has_also) {
+static void check_masked_with(const attn_kernel *kernel, int has_also, int terms) {
     static const float poison[] = {NAN, INFINITY, -INFINITY, FLT_MAX};
     problem p = problem_new(kernel, most_rows(kernel), 200, 9, 10);
     attn_partial wanted;
@@ -823,6 +921,7 @@ static void check_masked_with(const attn_kernel *kernel, int has_also) {
     for (int32_t row = 0; row < p.rows; row += 3) /* those of even rows: gaps that nothing sees */
         if (row % 2 == 0) p.also[row] = (attn_interval){70 + row % 9, 150 - row % 3};
     p.has_also = has_also;
+    if (terms != 0) add_terms(&p, terms);
     p.also[p.rows - 1] = (attn_interval){0, 0};
     p.visible[p.rows - 1] = (attn_interval){0, 200};
     wanted = solve(&p);
@@ -832,6 +931,8 @@ static void check_masked_with(const attn_kernel *kernel, int has_also) {
         for (int64_t j = 60; j < 160; j = j == 69 ? 150 : j + 1) {
             p.key[j * p.key_stride + j % p.key_dim] = poison[i];
             p.value[j * p.value_dim + j % p.value_dim] = poison[i];
+            for (int32_t row = 0; (terms & BIAS) && row < p.rows - 1; row++)
+                if (!sees(&p, row, j)) bias_of(&p, row)[j] = poison[i];
         }
         result = solve(&p);
         expect(partial_same(wanted, result, p.rows - 1, p.value_dim), &p, "a masked key counts");
@@ -847,8 +948,11 @@ static void check_masked_with(const attn_kernel *kernel, int has_also) {
 }
 
 static void check_masked_is_nothing(const attn_kernel *kernel) {
-    check_masked_with(kernel, 0);
-    check_masked_with(kernel, 1);
+    for (int has_also = 0; has_also < 2; has_also++) {
+        check_masked_with(kernel, has_also, 0);
+        check_masked_with(kernel, has_also, BIAS);
+        check_masked_with(kernel, has_also, ALL_TERMS);
+    }
 }
 
 /* Gaps inside a panel, over panels and over tiles, beside rows without one. */
@@ -878,14 +982,86 @@ static void check_second_runs(const attn_kernel *kernel) {
             }
 }
 
+/* Every combination of terms under every mask, over panels, tiles and gaps. */
+static void check_terms(const attn_kernel *kernel) {
+    static const int32_t key_counts[] = {1, 33, 64, 129, 300, 512};
+    const int32_t row_counts[] = {1, 3, most_rows(kernel)};
+
+    for (int which = 1; which <= ALL_TERMS; which++)
+        for (size_t m = 0; m < sizeof masks / sizeof *masks; m++)
+            for (size_t k = 0; k < sizeof key_counts / sizeof *key_counts; k++) {
+                problem p = problem_new(kernel, row_counts[(m + k) % 3], key_counts[k], 12, 37);
+                attn_partial result;
+
+                add_terms(&p, which);
+                p.has_also = (m + k) % 2 == 1;
+                for (int32_t row = 0; row < p.rows; row++) {
+                    p.visible[row] = masks[m](row, p.rows, p.keys);
+                    p.also[row] = second_run(&p, row, 1 + row % 40);
+                }
+                result = solve(&p);
+                expect(partial_guards_hold(result, p.rows, p.value_dim), &p, "attend's canaries");
+                expect_oracle(&p, result);
+                partial_free(result);
+                problem_free(&p);
+            }
+}
+
+/* Biases of −inf hide keys; a row of nothing else is empty. */
+static void check_infinite_biases(const attn_kernel *kernel) {
+    problem p = problem_new(kernel, most_rows(kernel), 300, 12, 37);
+    attn_partial result;
+
+    add_terms(&p, ALL_TERMS);
+    for (int32_t row = 0; row < p.rows; row++)
+        for (int64_t j = 0; j < p.keys; j++)
+            if (row % 3 == 0 || (row + j) % 5 < 2 || j < 40 * row) bias_of(&p, row)[j] = -INFINITY;
+    result = solve(&p);
+    for (int32_t row = 0; row < p.rows; row++) {
+        if (row % 3 != 0 && 40 * row < p.keys - 5) continue;
+        expect(result.max[row] == -INFINITY && result.sum[row] == 0, &p, "all biases -inf");
+        p.visible[row] = (attn_interval){0, 0}; /* which is what it must be like */
+    }
+    expect_oracle(&p, result);
+    partial_free(result);
+    problem_free(&p);
+}
+
+/* Whatever the scores, a softcap leaves them between −c and c, and of their order. */
+static void check_softcap_saturates(const attn_kernel *kernel) {
+    static const float sizes[] = {1e-30f, 1e-4f, 1, 30, 1e4f, 1e30f, 3e38f};
+
+    for (size_t s = 0; s < sizeof sizes / sizeof *sizes; s++) {
+        problem p = problem_new(kernel, 3, 150, 1, 37);
+        attn_partial result;
+
+        add_terms(&p, SOFTCAP);
+        p.scale = 0.25f;
+        for (int32_t row = 0; row < p.rows; row++)
+            p.query[row * p.query_stride] = row % 2 == 0 ? 1 : -1;
+        for (int64_t j = 0; j < p.keys; j++)
+            p.key[j * p.key_stride] = sizes[s] * (float)(j % 7 - 3) / 3;
+        p.visible[2] = (attn_interval){0, 3}; /* nothing but the negative */
+        result = solve(&p);
+        for (int32_t row = 0; row < p.rows; row++)
+            expect(fabsf(result.max[row]) <= 6.000002f, &p, "a score above its cap");
+        expect_oracle(&p, result);
+        partial_free(result);
+        problem_free(&p);
+    }
+}
+
 /* A visible NaN must not vanish. */
 static void check_nan_shows(const attn_kernel *kernel) {
-    for (int in_keys = 0; in_keys < 2; in_keys++)
+    for (int place = 0; place < 4; place++)
         for (int64_t at = 0; at < 140; at += 139) {
             problem p = problem_new(kernel, 2, 140, 3, 9);
             attn_partial result;
 
-            if (in_keys)
+            if (place >= 2) add_terms(&p, ALL_TERMS);
+            if (place == 2)
+                for (int32_t row = 0; row < p.rows; row++) bias_of(&p, row)[at] = NAN;
+            else if (place == 1 || place == 3)
                 p.key[at * p.key_stride] = NAN;
             else
                 p.value[at * p.value_dim] = NAN;
@@ -998,6 +1174,9 @@ static attn_partial solve_part(const problem *p, int64_t first, int64_t last) {
     const attn_partial result = partial_new(p->rows, p->value_dim);
     attn_block_args args = args_of(p);
     attn_interval *visible = allocate((size_t)p->rows * sizeof *visible);
+    int64_t *position = allocate((size_t)p->rows * sizeof *position);
+    const float **bias = allocate((size_t)p->rows * sizeof *bias);
+    const attn_score_terms terms = {p->terms.softcap, p->terms.slope, position, bias};
 
     for (int32_t row = 0; row < p->rows; row++)
         visible[row] =
@@ -1010,8 +1189,15 @@ static attn_partial solve_part(const problem *p, int64_t first, int64_t last) {
                                   : attn_packed_value_elems(p->kernel, first, p->value_dim));
     args.key_count = last - first;
     args.visible = visible;
+    args.terms = p->has_terms ? &terms : NULL;
+    for (int32_t row = 0; p->has_terms && row < p->rows; row++) {
+        position[row] = p->terms.position[row] - first;
+        bias[row] = p->terms.bias[row] + first;
+    }
     attend(p->kernel, &args, result);
     free(visible);
+    free(position);
+    free((void *)(uintptr_t)bias);
     return result;
 }
 
@@ -1021,12 +1207,13 @@ static void check_merged_parts(const attn_kernel *kernel) {
             problem p = problem_new(kernel, most_rows(kernel), 300, 18, 17);
             attn_partial left, right;
 
+            if ((m + (size_t)split / ATTN_KEY_UNIT) % 2 == 0) add_terms(&p, ALL_TERMS);
             for (int32_t row = 0; row < p.rows; row++)
                 p.visible[row] = masks[m](row, p.rows, p.keys);
             pack(&p);
             left = solve_part(&p, 0, split);
             right = solve_part(&p, split, p.keys);
-            kernel->merge(left, left, right, p.rows, p.value_dim, p.scale);
+            kernel->merge(left, left, right, p.rows, p.value_dim, partial_scale(&p));
             expect_oracle(&p, left);
             partial_free(left);
             partial_free(right);
@@ -1118,6 +1305,9 @@ static void check_table(const attn_kernel *kernel) {
     X("contract.null_is_full", null_is_full)           \
     X("contract.masked_is_nothing", masked_is_nothing) \
     X("contract.second_runs", second_runs)             \
+    X("contract.terms", terms)                         \
+    X("contract.infinite_biases", infinite_biases)     \
+    X("contract.softcap", softcap_saturates)           \
     X("contract.nan_shows", nan_shows)                 \
     X("merge.empty_keeps_bits", merge_empty)           \
     X("merge.aliased", merge_aliased)                  \

@@ -406,12 +406,12 @@ static void attend_naively(const attn_problem *p, headed q, headed k, headed v, 
                 double sum = 0, max = -INFINITY;
 
                 for (int run = 0; run < 2; run++)
-                    max =
-                        attn_oracle_max(query, keys, k.row, p->key_dim, seen.span[run], scale, max);
+                    max = attn_oracle_max(query, keys, k.row, p->key_dim, seen.span[run], scale,
+                                          NULL, max);
                 for (int run = 0; run < 2; run++)
                     attn_oracle_add(query, keys, k.row, v.data + b * v.item + kv * v.head, v.row,
-                                    p->key_dim, p->value_dim, seen.span[run], scale, max, &sum,
-                                    out + place * p->value_dim);
+                                    p->key_dim, p->value_dim, seen.span[run], scale, NULL, max,
+                                    &sum, out + place * p->value_dim);
                 attn_oracle_finish(max, sum, p->value_dim, out + place * p->value_dim, &lse[at]);
             }
 }

@@ -39,10 +39,10 @@ static answer attend(attn_interval visible, double scale, const int64_t *edges, 
             const double *value = values + edges[p] * VALUE_STRIDE;
 
             if (pass == 0)
-                max = attn_oracle_max(query, key, KEY_STRIDE, DIM, piece, scale, max);
+                max = attn_oracle_max(query, key, KEY_STRIDE, DIM, piece, scale, NULL, max);
             else
                 attn_oracle_add(query, key, KEY_STRIDE, value, VALUE_STRIDE, DIM, COLUMNS, piece,
-                                scale, max, &sum, result.out);
+                                scale, NULL, max, &sum, result.out);
         }
     attn_oracle_finish(max, sum, COLUMNS, result.out, &result.lse);
     return result;
@@ -55,18 +55,18 @@ static void test_by_hand(void) {
     const double value[6] = {8, 80, 16, 160, -8, 0};
     const attn_interval all = {0, 3}, last = {2, 3};
     double out[2] = {0}, sum = 0, lse;
-    double max = attn_oracle_max(one, key, 1, 1, all, 1.0, -INFINITY);
+    double max = attn_oracle_max(one, key, 1, 1, all, 1.0, NULL, -INFINITY);
 
     CU_ASSERT(near(max, log(5)));
-    attn_oracle_add(one, key, 1, value, 2, 1, 2, all, 1.0, max, &sum, out);
+    attn_oracle_add(one, key, 1, value, 2, 1, 2, all, 1.0, NULL, max, &sum, out);
     CU_ASSERT(near(sum, 8.0 / 5));
     attn_oracle_finish(max, sum, 2, out, &lse);
     CU_ASSERT(near(out[0], 0) && near(out[1], 50) && near(lse, log(8)));
 
     /* One key: its value, whatever the score. */
     sum = out[0] = out[1] = 0;
-    max = attn_oracle_max(one, key, 1, 1, last, 3.0, -INFINITY);
-    attn_oracle_add(one, key, 1, value, 2, 1, 2, last, 3.0, max, &sum, out);
+    max = attn_oracle_max(one, key, 1, 1, last, 3.0, NULL, -INFINITY);
+    attn_oracle_add(one, key, 1, value, 2, 1, 2, last, 3.0, NULL, max, &sum, out);
     attn_oracle_finish(max, sum, 2, out, &lse);
     CU_ASSERT(out[0] == -8 && out[1] == 0 && near(lse, 3 * log(5)));
 }
@@ -80,7 +80,7 @@ static void test_dot(void) {
         a[n - 1] = n % 3 - 1;
         b[n - 1] = n;
         wanted += a[n - 1] * b[n - 1];
-        CU_ASSERT(attn_oracle_max(a, b, n, n, one, 0.5, -INFINITY) == 0.5 * wanted);
+        CU_ASSERT(attn_oracle_max(a, b, n, n, one, 0.5, NULL, -INFINITY) == 0.5 * wanted);
     }
 }
 
@@ -101,9 +101,9 @@ static void test_large_scores(void) {
     const double one[1] = {1}, key[2] = {-1e300, 1e300}, value[2] = {3, 4};
     const attn_interval all = {0, 2};
     double out[1] = {0}, sum = 0, lse;
-    const double max = attn_oracle_max(one, key, 1, 1, all, 1.0, -INFINITY);
+    const double max = attn_oracle_max(one, key, 1, 1, all, 1.0, NULL, -INFINITY);
 
-    attn_oracle_add(one, key, 1, value, 1, 1, 1, all, 1.0, max, &sum, out);
+    attn_oracle_add(one, key, 1, value, 1, 1, 1, all, 1.0, NULL, max, &sum, out);
     attn_oracle_finish(max, sum, 1, out, &lse);
     CU_ASSERT(out[0] == 4 && lse == 1e300);
 }

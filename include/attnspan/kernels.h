@@ -72,6 +72,29 @@ int64_t attn_storage_bytes(attn_storage storage);
  * range of bf16 becomes an infinity, and NaN stays NaN. No overlap. */
 void attn_store(attn_storage storage, const float *from, int64_t count, void *to);
 
+/* What becomes of a row's scores before their softmax, in this order:
+ *
+ *     t_j = scale s_j                     the scaled score
+ *     t_j = c tanh(t_j / c)               softcap c (Gemma 2; before the mask, as there)
+ *     t_j = t_j − slope |j − a|           ALiBi (Press et al. 2022): linear in the distance from
+ *                                         the key a that the query stands beside; what the keys
+ *                                         before it get is slope (j − a)
+ *     t_j = t_j + bias_j
+ *     t_j = −inf                          unless the mask shows key j, whatever the above made
+ *     softmax over t
+ *
+ * A bias of −inf leaves its key no weight, and a row of nothing else is empty. (The value of such
+ * a key still counts where it is not finite: 0 · inf is NaN. Keys that the mask hides do not.)
+ *
+ * The partials of a call with terms are of t: their maxima are scaled already, and they are merged
+ * and finished with a scale of 1. Terms take a pass of their own over the scores. */
+typedef struct attn_score_terms {
+    float softcap;            /* c > 0, or 0: none */
+    const float *slope;       /* [rows]; NULL: none */
+    const int64_t *position;  /* [rows], a − the block's first key; unread without slopes */
+    const float *const *bias; /* [rows]: [key_count], from the block's first key on; NULL: none */
+} attn_score_terms;
+
 /* One call: `rows` queries over one block of keys. Queries, packed keys and packed values
  * are elements of the kernel's storage. */
 typedef struct attn_block_args {
@@ -90,6 +113,7 @@ typedef struct attn_block_args {
     const attn_interval *also_visible; /* [rows], a second interval of each row, behind the end of
                                           the first or empty; NULL: none */
     float scale;                       /* > 0: multiplies the scores before exp */
+    const attn_score_terms *terms;     /* NULL: none */
     void *scratch;                     /* scratch_bytes(), 64-byte aligned, one per thread */
 } attn_block_args;
 
@@ -238,13 +262,25 @@ attn_visible attn_mask_span(const attn_mask *mask, int64_t item, int64_t first, 
  *
  * query: [key_dim]; keys: [key_count][key_dim] rows key_stride elements apart;
  * values: [key_count][value_dim] rows value_stride apart; `visible` counts from
- * the piece's first key. `max` is of the scaled scores. */
+ * the piece's first key. `max` is of the scaled scores, with their terms; NULL: none. */
+typedef struct attn_oracle_terms {
+    double softcap;    /* 0: none */
+    double slope;      /* 0: none */
+    int64_t position;  /* a − the piece's first key */
+    const float *bias; /* [key_count] of the piece; NULL: none */
+} attn_oracle_terms;
+
 double attn_oracle_max(const double *query, const double *keys, ptrdiff_t key_stride,
-                       int32_t key_dim, attn_interval visible, double scale, double max);
+                       int32_t key_dim, attn_interval visible, double scale,
+                       const attn_oracle_terms *terms, double max);
 void attn_oracle_add(const double *query, const double *keys, ptrdiff_t key_stride,
                      const double *values, ptrdiff_t value_stride, int32_t key_dim,
-                     int32_t value_dim, attn_interval visible, double scale, double max,
-                     double *sum, double *out);
+                     int32_t value_dim, attn_interval visible, double scale,
+                     const attn_oracle_terms *terms, double max, double *sum, double *out);
+
+/* One more logit in the denominator, without a value: an attention sink. After all pieces; *max
+ * becomes `sink` where that is larger, and what was summed shrinks with it. */
+void attn_oracle_sink(double sink, int32_t value_dim, double *max, double *sum, double *out);
 
 /* out[c] /= sum and *lse = max + ln(sum); zeros and −inf when no key was seen. */
 void attn_oracle_finish(double max, double sum, int32_t value_dim, double *out, double *lse);
