@@ -22,7 +22,8 @@ typedef struct worker {
     attn_interval *also;     /* [query_rows]: second ones of rows with two in the block */
     unsigned char *empty;    /* [scratch slots] of the current tile */
     float *partials;         /* [scratch slots] */
-    const char *tile_query;  /* of the current tile, and the distance of its rows */
+    attn_tile_terms terms;
+    const char *tile_query; /* of the current tile, and the distance of its rows */
     ptrdiff_t tile_query_stride;
 } worker;
 
@@ -46,6 +47,11 @@ static int64_t interval_elems(const attn_attend *attend) {
 
 static int64_t visible_elems(const attn_attend *attend) {
     return whole_lines(attend->kv.kernel->query_rows * (int64_t)sizeof(attn_visible));
+}
+
+static int64_t terms_elems(const attn_attend *attend) {
+    return whole_lines(attn_attend_terms_bytes(&attend->terms, attend->kv.kernel->query_rows,
+                                               attend->kv.value_dim));
 }
 
 static int64_t stacked_query_elems(const attn_attend *attend) {
@@ -93,7 +99,7 @@ attn_status attn_attend_plan(attn_attend *attend, attn_buffers *buffers, attn_er
     scratch_slots = attend->tree.slots - attend->tree.kept_slots;
     attend->scratch_elems = kernel_scratch_elems(attend) + stacked_query_elems(attend) +
                             visible_elems(attend) + 2 * interval_elems(attend) +
-                            whole_lines(scratch_slots) +
+                            terms_elems(attend) + whole_lines(scratch_slots) +
                             whole_lines(scratch_slots * partial_elems(attend) * 4);
     attn_buffers_reserve(buffers, attn_elems(attend->threads, attend->scratch_elems, 1),
                          sizeof(float), &attend->scratch);
@@ -114,6 +120,9 @@ static worker worker_of(const attn_attend *attend, int thread) {
     memory += interval_elems(attend);
     self.also = (attn_interval *)(void *)memory;
     memory += interval_elems(attend);
+    self.terms = attn_attend_terms_at(&attend->terms, attend->kv.kernel->query_rows,
+                                      attend->kv.value_dim, memory);
+    memory += terms_elems(attend);
     self.empty = (unsigned char *)memory;
     memory += whole_lines(attend->tree.slots - attend->tree.kept_slots);
     self.partials = memory;
@@ -203,7 +212,7 @@ static void find_keys(worker *self, const attn_tile *tile) {
     }
 }
 
-static void compute_block(const worker *self, const attn_tile *tile, const attn_merge_op *op) {
+static void compute_block(worker *self, const attn_tile *tile, const attn_merge_op *op) {
     const attn_attend *attend = self->attend;
     const attn_kv_layout *kv = &attend->kv;
     const attn_block_place *at = &attend->places[op->block];
@@ -225,6 +234,7 @@ static void compute_block(const worker *self, const attn_tile *tile, const attn_
     args.visible = view.all ? NULL : self->in_block;
     args.also_visible = view.two ? self->also : NULL;
     args.scale = attend->scale;
+    args.terms = attn_attend_terms_block(&attend->terms, tile, keys.first, &self->terms);
     args.scratch = self->kernel_scratch;
     kv->kernel->attend(&args, slot_partial(self, tile, op->result));
 }
@@ -247,10 +257,10 @@ static void join(const worker *self, const attn_tile *tile, const attn_merge_op 
     int right_empty = *slot_empty(self, tile, op->right);
 
     if (!left_empty && !right_empty)
-        attend->kv.kernel->merge(slot_partial(self, tile, op->result),
-                                 slot_partial(self, tile, op->left),
-                                 slot_partial(self, tile, op->right), tile->kernel_rows,
-                                 attend->kv.value_dim, attend->scale);
+        attend->kv.kernel->merge(
+            slot_partial(self, tile, op->result), slot_partial(self, tile, op->left),
+            slot_partial(self, tile, op->right), tile->kernel_rows, attend->kv.value_dim,
+            attn_attend_terms_partial_scale(&attend->terms));
     else if (!left_empty || !right_empty)
         copy_partial(self, tile, op->result, left_empty ? op->right : op->left);
     *slot_empty(self, tile, op->result) = left_empty && right_empty;
@@ -279,9 +289,11 @@ static void finish(const worker *self, const attn_tile *tile, int32_t root) {
         int64_t head = tile->stack->first_head + i;
         float *lse = attend->with_lse ? rows + heads * value_dim + head : NULL;
 
-        attend->kv.kernel->finish(partial, tile->rows, value_dim, attend->scale,
-                                  rows + head * value_dim, attend->out_row_elems, lse,
-                                  attend->out_row_elems);
+        attn_attend_terms_sink(&attend->terms, attend->kv.kernel, head, partial, tile->rows,
+                               value_dim, &self->terms);
+        attend->kv.kernel->finish(
+            partial, tile->rows, value_dim, attn_attend_terms_partial_scale(&attend->terms),
+            rows + head * value_dim, attend->out_row_elems, lse, attend->out_row_elems);
         partial.out += (int64_t)tile->rows * value_dim;
         partial.max += tile->rows;
         partial.sum += tile->rows;
@@ -316,6 +328,7 @@ static void run_tile(worker *self, const attn_tile *tile, int32_t step) {
 
     find_queries(self, tile);
     find_keys(self, tile);
+    attn_attend_terms_tile(&self->attend->terms, tile, &self->terms);
     for (int64_t op = first; op < last; op++) {
         if (tree->ops[op].block >= 0)
             compute_block(self, tile, &tree->ops[op]);

@@ -16,6 +16,7 @@
 #define ATTN_RUNTIME_ATTEND_H
 
 #include "arrivals.h"
+#include "attend_terms.h"
 #include "attnspan/plan.h"
 #include "buffers.h"
 #include "kept_partials.h"
@@ -39,6 +40,7 @@ typedef struct attn_attend {
     int64_t query_row_elems;       /* of the query buffer: B · heads · d_k */
     int64_t out_row_elems;         /* of the output buffer, below */
     int with_lse;
+    attn_attend_terms terms;                         /* planned before this */
     attn_merge_tree tree;                            /* owned */
     attn_block_place *places;                        /* owned: of all blocks */
     attn_tiling tiling;                              /* owned */

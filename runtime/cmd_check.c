@@ -13,7 +13,8 @@
 
 /* Reads all elements, dealt among the ranks, so that NaN and infinities are found.
  * Collective; agreed on at the boundary "load". */
-static attn_status scan_tensor(MPI_Comm comm, const attn_tensor *tensor, attn_error *error) {
+static attn_status scan_elements(MPI_Comm comm, const attn_tensor *tensor, int or_minus_infinity,
+                                 attn_error *error) {
     enum { PIECE_ELEMS = 1 << 20 };
     attn_tensor_reader *reader = NULL;
     float *piece = attn_alloc(PIECE_ELEMS, sizeof *piece);
@@ -26,6 +27,7 @@ static attn_status scan_tensor(MPI_Comm comm, const attn_tensor *tensor, attn_er
     if (piece == NULL) attn_fail(error, ATTN_ERR_MEMORY, "out of memory");
     if (attn_agree(comm, "load", error) == ATTN_OK &&
         attn_tensor_reader_open(comm, tensor, &reader, error) == ATTN_OK) {
+        if (or_minus_infinity) attn_tensor_reader_allow_minus_infinity(reader);
         own = attn_deal(attn_tensor_elems(tensor), ranks, rank);
         for (int64_t at = own.first; at < own.last && error->status == ATTN_OK; at += PIECE_ELEMS)
             attn_tensor_reader_read(reader, at,
@@ -38,8 +40,15 @@ static attn_status scan_tensor(MPI_Comm comm, const attn_tensor *tensor, attn_er
     return error->status;
 }
 
+static attn_status scan_tensor(MPI_Comm comm, const attn_tensor *tensor, attn_error *error) {
+    return scan_elements(comm, tensor, 0, error);
+}
+
 static attn_status scan_inputs(MPI_Comm comm, const attn_inputs *inputs, attn_error *error) {
     attn_ok(error);
+    if (inputs->problem.terms.bias_heads > 0 &&
+        scan_elements(comm, &inputs->bias, 1, error) != ATTN_OK)
+        return error->status;
     if (inputs->synthetic) return ATTN_OK;
     if (inputs->form == ATTN_INPUT_QKV) {
         if (scan_tensor(comm, &inputs->q, error) == ATTN_OK &&

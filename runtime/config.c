@@ -108,7 +108,7 @@ static attn_status apply(const attn_config_parse_state *state, int32_t row,
         if (status == ATTN_OK) note(config, row, node->mark);
         return status;
     }
-    if (key->type == ATTN_CONFIG_INTEGERS)
+    if (key->type == ATTN_CONFIG_INTEGERS || key->type == ATTN_CONFIG_NUMBERS)
         status = attn_config_list_set(config, key, tree, index, state->input_folder, state->error);
     else
         status = attn_config_value_set(config, key, node,

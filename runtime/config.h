@@ -37,6 +37,14 @@ typedef struct attn_integers {
     char file[ATTN_PATH_BYTES]; /* a .npy; "": none */
 } attn_integers;
 
+/* A list of numbers, or the tensor that has them. */
+enum { ATTN_CONFIG_MOST_NUMBERS = 1024 };
+typedef struct attn_numbers {
+    int64_t count; /* 0: the key is absent, or the list is in the file */
+    double values[ATTN_CONFIG_MOST_NUMBERS];
+    char file[ATTN_PATH_BYTES]; /* FILE.npy or FILE.safetensors#TENSOR; "": none */
+} attn_numbers;
+
 typedef struct attn_config {
     char file[ATTN_PATH_BYTES]; /* as given; names the file in messages */
 
@@ -46,12 +54,13 @@ typedef struct attn_config {
         int64_t head_dim; /* d_k; ATTN_AUTO: d_model / heads, or the width of q */
         double scale;     /* 0: 1 / sqrt(head_dim) */
         struct {
-            int32_t causal;            /* attn_causal */
-            attn_integers window;      /* left and right; -1: unbounded */
-            int64_t prefix;            /* 0: none */
-            attn_integers documents;   /* lengths */
-            int64_t first;             /* 0: none */
-            attn_integers key_lengths; /* of each batch item */
+            int32_t causal;             /* attn_causal */
+            attn_integers window;       /* left and right; -1: unbounded */
+            int64_t prefix;             /* 0: none */
+            attn_integers documents;    /* lengths */
+            int64_t first;              /* 0: none */
+            attn_integers key_lengths;  /* of each batch item */
+            char bias[ATTN_PATH_BYTES]; /* FILE.npy or FILE.safetensors#TENSOR; "": none */
         } mask;
 
         int32_t rope; /* 1 when attention.rope is there */
@@ -65,6 +74,12 @@ typedef struct attn_config {
 
         int32_t qk_norm; /* 1 when attention.qk_norm is there */
         double qk_norm_eps;
+
+        int32_t alibi;             /* 1 when attention.alibi is there */
+        int32_t alibi_published;   /* 1: the slopes of the paper */
+        attn_numbers alibi_slopes; /* of each head */
+        double softcap;            /* 0: none */
+        attn_numbers sinks;        /* of each head */
     } attention;
     struct {
         int64_t length;    /* N; ATTN_AUTO: rows of the input */

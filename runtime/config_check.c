@@ -194,6 +194,7 @@ static attn_status check_kv_length(attn_config *config, attn_error *error) {
 /* Whether a row names the file `path`. An input's #TENSOR is no part of it. */
 static int names_file(const attn_config *config, const attn_config_key *key, const char *path) {
     const attn_integers *list;
+    const attn_numbers *numbers;
     const char *other;
     size_t bytes;
 
@@ -201,9 +202,15 @@ static int names_file(const attn_config *config, const attn_config_key *key, con
         list = attn_config_key_field_const(config, key);
         return strcmp(list->file, path) == 0;
     }
-    if (key->type != ATTN_CONFIG_INPUT_PATH && key->type != ATTN_CONFIG_OUTPUT_PATH) return 0;
-    other = attn_config_key_field_const(config, key);
-    bytes = key->type == ATTN_CONFIG_INPUT_PATH ? strcspn(other, "#") : strlen(other);
+    if (key->type == ATTN_CONFIG_NUMBERS) {
+        numbers = attn_config_key_field_const(config, key);
+        other = numbers->file;
+    } else if (key->type == ATTN_CONFIG_INPUT_PATH || key->type == ATTN_CONFIG_OUTPUT_PATH) {
+        other = attn_config_key_field_const(config, key);
+    } else {
+        return 0;
+    }
+    bytes = key->type == ATTN_CONFIG_OUTPUT_PATH ? strlen(other) : strcspn(other, "#");
     return strlen(path) == bytes && memcmp(path, other, bytes) == 0;
 }
 
@@ -228,6 +235,34 @@ static attn_status check_outputs(attn_config *config, attn_error *error) {
     return ATTN_OK;
 }
 
+/* A list in the config has a number for each head; a file is looked into later. */
+static attn_status check_head_list(const attn_config *config, const char *key,
+                                   const attn_numbers *list, attn_error *error) {
+    if (list->count == 0 || list->count == config->attention.heads) return ATTN_OK;
+    return attn_config_fail(config, key, error, ATTN_ERR_CONFIG,
+                            "has %" PRId64 " number%s; must have %" PRId64
+                            ", one for each of attention.heads",
+                            list->count, list->count == 1 ? "" : "s", config->attention.heads);
+}
+
+static attn_status check_terms(attn_config *config, attn_error *error) {
+    const attn_numbers *slopes = &config->attention.alibi_slopes;
+    const int has_slopes = slopes->count > 0 || slopes->file[0] != '\0';
+    const int is_word = config->marks[attn_config_key_find("attention.alibi.published")].line != 0;
+
+    if (config->attention.alibi && !has_slopes && !is_word)
+        return attn_config_fail(config, "attention.alibi", error, ATTN_ERR_CONFIG,
+                                "has no slopes; must be true for those of the paper, or "
+                                "{slopes: [...]}");
+    if (has_slopes && config->attention.alibi_published)
+        return attn_config_fail(config, "attention.alibi.slopes", error, ATTN_ERR_CONFIG,
+                                "contradict published: true, which has its own; give only one of "
+                                "the two");
+    if (check_head_list(config, "attention.alibi.slopes", slopes, error) != ATTN_OK)
+        return error->status;
+    return check_head_list(config, "attention.sinks", &config->attention.sinks, error);
+}
+
 /* fp32 errors are near 1e-6. A kernel that rounds its weights to bf16 makes an RMS error of
  * 1.7e-3 of a row; but a row of few keys is far larger than the RMS of the rows, of which most
  * are averages of many: eight times when it is one of 64. */
@@ -242,9 +277,9 @@ static attn_status check_tolerance(attn_config *config, attn_error *error) {
 
 attn_status attn_config_check(attn_config *config, attn_error *error) {
     static attn_status (*const checks[])(attn_config *, attn_error *) = {
-        check_required, check_heads,     check_memory,   check_input_form, check_layer,
-        check_qkv,      check_synthetic, check_head_dim, check_kv_length,  attn_config_rope_check,
-        check_outputs,  check_tolerance,
+        check_required, check_heads,     check_memory,    check_input_form, check_layer,
+        check_qkv,      check_synthetic, check_head_dim,  check_kv_length,  attn_config_rope_check,
+        check_terms,    check_outputs,   check_tolerance,
     };
 
     for (size_t i = 0; i < sizeof checks / sizeof *checks; i++) {

@@ -17,6 +17,19 @@ static json_t *list_json(const attn_integers *list) {
     return array;
 }
 
+static json_t *numbers_json(const attn_numbers *list) {
+    json_t *array;
+
+    if (list->file[0] != '\0') return json_string(list->file);
+    array = json_array();
+    for (int64_t i = 0; i < list->count; i++)
+        if (json_array_append_new(array, json_real(list->values[i])) != 0) {
+            json_decref(array);
+            return NULL;
+        }
+    return array;
+}
+
 /* true and false are booleans, all other words strings. */
 static json_t *word_json(const char *word) {
     if (strcmp(word, "true") == 0 || strcmp(word, "false") == 0)
@@ -54,6 +67,10 @@ static json_t *make_value(const attn_config *config, const attn_config_key *key,
         case ATTN_CONFIG_INTEGERS:
             if (attn_config_key_is_default(config, key)) return NULL;
             value = list_json(field);
+            break;
+        case ATTN_CONFIG_NUMBERS:
+            if (attn_config_key_is_default(config, key)) return NULL;
+            value = numbers_json(field);
             break;
         case ATTN_CONFIG_SWEEP:
             if (((const attn_sweep *)field)->axes == 0) return NULL;
@@ -112,6 +129,9 @@ static const char *word_of_section(const attn_config *config, int32_t row) {
     const attn_config_key *keys = attn_config_keys(&count);
 
     if (keys[row].name == NULL) return NULL;
+    if (keys[row].offset != 0 &&
+        *(const int32_t *)attn_config_key_field_const(config, &keys[row]) == 0)
+        return NULL;
     for (int32_t i = row + 2; i < count; i++)
         if (attn_config_key_in(&keys[i], keys[row].path) &&
             !attn_config_key_is_default(config, &keys[i]))
@@ -133,7 +153,7 @@ json_t *attn_config_json(const attn_config *config) {
         if (word != NULL) {
             const char *section = keys[row].path;
 
-            fails = put(root, section, json_string(word)) != 0;
+            fails = put(root, section, word_json(word)) != 0;
             while (row + 1 < count && attn_config_key_in(&keys[row + 1], section)) row++;
             continue;
         }

@@ -42,6 +42,12 @@ static const char *mask_word(int causal) {
     return causal >= 0 && causal < (int)(sizeof words / sizeof *words) ? words[causal] : NULL;
 }
 
+static const char *boolean_name(int boolean) {
+    static const char *const names[] = {"false", "true"};
+
+    return boolean >= 0 && boolean < (int)(sizeof names / sizeof *names) ? names[boolean] : NULL;
+}
+
 #define MOST_ROWS  ((int64_t)1 << 48) /* times any width, bytes still fit in int64_t */
 #define MOST_PARTS ((int64_t)1 << 20)
 #define MOST_WIDTH ((int64_t)1 << 20)
@@ -55,9 +61,10 @@ static const char *mask_word(int causal) {
 #define TEXT(m)          .type = ATTN_CONFIG_TEXT, AT(m)
 #define INTEGERS(m, a, z, few, many) \
     .type = ATTN_CONFIG_INTEGERS, AT(m), .min = (a), .max = (z), .fewest = (few), .most = (many)
-#define INPUT_PATH(m)  .type = ATTN_CONFIG_INPUT_PATH, AT(m)
-#define OUTPUT_PATH(m) .type = ATTN_CONFIG_OUTPUT_PATH, AT(m)
-#define AT(m)          .offset = offsetof(attn_config, m)
+#define NUMBERS(m, few, many) .type = ATTN_CONFIG_NUMBERS, AT(m), .fewest = (few), .most = (many)
+#define INPUT_PATH(m)         .type = ATTN_CONFIG_INPUT_PATH, AT(m)
+#define OUTPUT_PATH(m)        .type = ATTN_CONFIG_OUTPUT_PATH, AT(m)
+#define AT(m)                 .offset = offsetof(attn_config, m)
 
 /* Its default. */
 #define REQUIRED     .required = 1, .fallback = ATTN_AUTO
@@ -87,6 +94,16 @@ static const attn_config_key keys[] = {
      INTEGER(attention.mask.first, 0, MOST_ROWS), DEFAULT(0)},
     {"attention.mask.key_lengths", "keys of each batch item that are no padding",
      INTEGERS(attention.mask.key_lengths, 0, MOST_ROWS, 1, ATTN_CONFIG_MOST_INTEGERS), OR_PATH},
+    {"attention.mask.bias", "added to the scaled scores", INPUT_PATH(attention.mask.bias)},
+    {"attention.alibi", "biases linear in the distance", SECTION, AT(attention.alibi),
+     WORDS(boolean_name)},
+    {"attention.alibi.published", "whether the slopes are those of the paper",
+     CHOICE(attention.alibi_published, boolean_name), DEFAULT(0)},
+    {"attention.alibi.slopes", "slope of each head",
+     NUMBERS(attention.alibi_slopes, 1, ATTN_CONFIG_MOST_NUMBERS), OR_PATH},
+    {"attention.softcap", "bound of the scores", NUMBER(attention.softcap)},
+    {"attention.sinks", "extra logit of each head",
+     NUMBERS(attention.sinks, 1, ATTN_CONFIG_MOST_NUMBERS), OR_PATH},
     {"attention.rope", "rotation of q and k by position", SECTION, AT(attention.rope)},
     {"attention.rope.theta", "base of the frequencies", NUMBER(attention.rope_theta),
      DEFAULTF(10000)},
@@ -224,6 +241,9 @@ static void reset_field(attn_config *config, const attn_config_key *key) {
         case ATTN_CONFIG_INTEGERS:
             memset(field, 0, sizeof(attn_integers));
             break;
+        case ATTN_CONFIG_NUMBERS:
+            memset(field, 0, sizeof(attn_numbers));
+            break;
         case ATTN_CONFIG_SWEEP:
             memset(field, 0, sizeof(attn_sweep));
             break;
@@ -241,6 +261,7 @@ void attn_config_key_reset(attn_config *config, int32_t row) {
 int attn_config_key_is_default(const attn_config *config, const attn_config_key *key) {
     const void *field = attn_config_key_field_const(config, key);
     const attn_integers *list = field;
+    const attn_numbers *numbers = field;
 
     switch (key->type) {
         case ATTN_CONFIG_CHOICE:
@@ -256,6 +277,8 @@ int attn_config_key_is_default(const attn_config *config, const attn_config_key 
             return *(const char *)field == '\0';
         case ATTN_CONFIG_INTEGERS:
             return list->count == 0 && list->file[0] == '\0';
+        case ATTN_CONFIG_NUMBERS:
+            return numbers->count == 0 && numbers->file[0] == '\0';
         case ATTN_CONFIG_SWEEP:
             return ((const attn_sweep *)field)->axes == 0;
         case ATTN_CONFIG_SECTION:
@@ -305,6 +328,13 @@ static void expected_integers(const attn_config_key *key, char *text, size_t byt
     if (key->or_path) append(text, bytes, ", or the path of a .npy with as many as it takes");
 }
 
+static void expected_numbers(const attn_config_key *key, char *text, size_t bytes) {
+    append(text, bytes, "a list of %" PRId64 " to %" PRId64 " numbers that fp32 can hold",
+           key->fewest, key->most);
+    if (key->or_path)
+        append(text, bytes, ", or FILE.npy or FILE.safetensors#TENSOR with as many as it takes");
+}
+
 static void expected_choice(const attn_config_key *key, char *text, size_t bytes) {
     if (!key->or_auto && key->name(1) == NULL) {
         append(text, bytes, "%s", key->name(0));
@@ -323,6 +353,9 @@ void attn_config_key_expected(const attn_config_key *key, char *text, size_t byt
             break;
         case ATTN_CONFIG_INTEGERS:
             expected_integers(key, text, bytes);
+            break;
+        case ATTN_CONFIG_NUMBERS:
+            expected_numbers(key, text, bytes);
             break;
         case ATTN_CONFIG_INTEGER:
             append(text, bytes, "%san integer from %" PRId64 " to %" PRId64,

@@ -19,6 +19,7 @@ typedef enum attn_config_type {
     ATTN_CONFIG_CHOICE,      /* one of some words; field: int32_t */
     ATTN_CONFIG_TEXT,        /* field: char[ATTN_NAME_BYTES] */
     ATTN_CONFIG_INTEGERS,    /* a list of integers; field: attn_integers */
+    ATTN_CONFIG_NUMBERS,     /* a list of finite numbers; field: attn_numbers */
     ATTN_CONFIG_INPUT_PATH,  /* field: char[ATTN_PATH_BYTES] */
     ATTN_CONFIG_OUTPUT_PATH, /* field: char[ATTN_PATH_BYTES] */
     ATTN_CONFIG_SWEEP,       /* a mapping of keys to lists; field: attn_sweep */
@@ -31,9 +32,9 @@ typedef struct attn_config_key {
     attn_config_type type;
     int32_t required;         /* has no default */
     int32_t or_auto;          /* takes the word auto, kept as ATTN_AUTO */
-    int32_t or_path;          /* of a list: or the path of a .npy */
+    int32_t or_path;          /* of a list: or a file that has it */
     int64_t min, max;         /* of an integer, and of those of a list */
-    int64_t fewest, most;     /* integers of a list */
+    int64_t fewest, most;     /* elements of a list */
     const char *(*name)(int); /* of a choice or section: word of an index, NULL past the last */
     int64_t fallback;         /* default of an integer or choice */
     double number_fallback;   /* default of a number; 0: worked out later */

@@ -116,6 +116,7 @@ static const char *hint(const attn_config_key *key, const attn_config_node *node
         case ATTN_CONFIG_INTEGER:
         case ATTN_CONFIG_INTEGERS:
         case ATTN_CONFIG_NUMBER:
+        case ATTN_CONFIG_NUMBERS:
             unquoted.plain = 1;
             if (value_type(node) == VALUE_OTHER_BASE) return ", decimal, without leading zeros";
             if (!node->plain && value_type(&unquoted) == VALUE_INTEGER) return ", without quotes";
@@ -171,6 +172,24 @@ attn_status attn_config_value_integer(const attn_config *config, const attn_conf
     if (node->text[0] == '-') value = -value;
     if (value < key->min || value > key->max) return fail_range(config, key, node, error);
     *integer = value;
+    return ATTN_OK;
+}
+
+attn_status attn_config_value_number(const attn_config *config, const attn_config_key *key,
+                                     const attn_config_node *node, double *number,
+                                     attn_error *error) {
+    attn_config_value_type type;
+    double value;
+
+    if (node->kind != ATTN_CONFIG_SCALAR) return attn_config_value_fail(config, key, node, error);
+    type = value_type(node);
+    if (type == VALUE_NOT_FINITE) return fail_range(config, key, node, error);
+    if (type != VALUE_INTEGER && type != VALUE_FLOAT)
+        return attn_config_value_fail(config, key, node, error);
+    value = strtod(node->text, NULL);
+    if (!(value >= -(double)FLT_MAX && value <= (double)FLT_MAX))
+        return fail_range(config, key, node, error);
+    *number = value;
     return ATTN_OK;
 }
 
@@ -285,11 +304,18 @@ attn_status attn_config_value_path(const attn_config *config, const attn_config_
     return ATTN_OK;
 }
 
+/* Whether the section takes the word, which may look like a boolean. */
+static int takes_word(const attn_config_key *section, const attn_config_node *node) {
+    if (value_type(node) == VALUE_STRING) return 1;
+    for (int i = 0; value_type(node) == VALUE_BOOLEAN && section->name(i) != NULL; i++)
+        if (strcmp(section->name(i), node->text) == 0) return 1;
+    return 0;
+}
+
 attn_status attn_config_value_set_word(attn_config *config, const attn_config_key *section,
                                        const attn_config_key *first, const attn_config_node *node,
                                        attn_error *error) {
-    if (node->kind != ATTN_CONFIG_SCALAR || section->name == NULL ||
-        value_type(node) != VALUE_STRING)
+    if (node->kind != ATTN_CONFIG_SCALAR || section->name == NULL || !takes_word(section, node))
         return attn_config_value_fail(config, section, node, error);
     return read_word(config, section, node, attn_config_key_field(config, first), error);
 }

@@ -8,6 +8,12 @@
 #include "config_keys.h"
 #include "config_yaml.h"
 
+/* A finite number that fp32 can hold, of either sign, from a scalar for `key`; the same failures
+ * as attn_config_value_set. */
+attn_status attn_config_value_number(const attn_config *config, const attn_config_key *key,
+                                     const attn_config_node *node, double *number,
+                                     attn_error *error);
+
 /* A scalar as JSON: an integer, true and false as such, all else as a string; NULL without
  * memory. New reference. */
 json_t *attn_config_value_json(const attn_config_node *node);

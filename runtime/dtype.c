@@ -101,16 +101,28 @@ int64_t attn_dtype_to_fp32(attn_dtype dtype, const void *elems, int64_t count, f
     return i;
 }
 
-void attn_dtype_defect(attn_dtype dtype, const void *elem, char text[ATTN_DEFECT_BYTES]) {
+/* An element as a double; exact. */
+static double widened(attn_dtype dtype, const void *elem) {
     double value;
+    float narrow;
 
     if (dtype == ATTN_DTYPE_F64) {
         memcpy(&value, elem, sizeof value);
-    } else {
-        float narrow;
-        converters[dtype](elem, 1, &narrow);
-        value = (double)narrow;
+        return value;
     }
+    converters[dtype](elem, 1, &narrow);
+    return (double)narrow;
+}
+
+int attn_dtype_is_minus_infinity(attn_dtype dtype, const void *elem) {
+    const double value = widened(dtype, elem);
+
+    return isinf(value) && value < 0;
+}
+
+void attn_dtype_defect(attn_dtype dtype, const void *elem, char text[ATTN_DEFECT_BYTES]) {
+    const double value = widened(dtype, elem);
+
     if (isnan(value))
         snprintf(text, ATTN_DEFECT_BYTES, "NaN");
     else if (isinf(value))

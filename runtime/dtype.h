@@ -29,6 +29,9 @@ const char *attn_dtype_name(attn_dtype dtype);
  * index of the first element that is not finite in fp32, or `count`. Not collective. */
 int64_t attn_dtype_to_fp32(attn_dtype dtype, const void *elems, int64_t count, float *out);
 
+/* Whether the element is −infinity as it is stored, not for the sake of fp32's range. */
+int attn_dtype_is_minus_infinity(attn_dtype dtype, const void *elem);
+
 /* Says what the element is that attn_dtype_to_fp32 stopped at: "NaN",
  * "-infinity", "1e+300, beyond the range of fp32". */
 enum { ATTN_DEFECT_BYTES = 64 };

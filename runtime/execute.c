@@ -116,6 +116,10 @@ attn_stats attn_plan_stats(const attn_plan *plan) {
     return plan->stats;
 }
 
+float *attn_plan_bias(attn_plan *plan) {
+    return plan->attend.terms.bias;
+}
+
 attn_row_list attn_plan_query_rows(const attn_plan *plan) {
     return plan->query_rows;
 }

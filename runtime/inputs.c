@@ -11,6 +11,8 @@
 #include "config_rope.h"
 #include "mask_config.h"
 #include "mask_spec.h"
+#include "terms_config.h"
+#include "terms_spec.h"
 
 /* "[4, 1024, 64]" */
 static const char *shape_text(const attn_tensor *tensor, char *text, size_t bytes) {
@@ -331,12 +333,15 @@ static attn_status describe(const attn_config *config, attn_inputs *inputs, attn
     if (check_stated(config, "sequence.batch", config->sequence.batch, problem->batch,
                      "the batch of the input", error) != ATTN_OK)
         return error->status;
-    return attn_mask_config_read(config, problem, &inputs->mask_arrays, error);
+    if (attn_mask_config_read(config, problem, &inputs->mask_arrays, error) != ATTN_OK)
+        return error->status;
+    return attn_terms_config_read(config, problem, &inputs->bias, &inputs->terms_arrays, error);
 }
 
 attn_status attn_inputs_describe(MPI_Comm comm, const attn_config *config, attn_inputs *inputs,
                                  attn_error *error) {
     int64_t *arrays;
+    float *terms_arrays;
     int rank;
 
     ATTN_MPI(MPI_Comm_rank(comm, &rank));
@@ -345,13 +350,20 @@ attn_status attn_inputs_describe(MPI_Comm comm, const attn_config *config, attn_
     if (rank == 0) describe(config, inputs, error);
     if (attn_agree(comm, "inputs", error) != ATTN_OK) return error->status;
     arrays = inputs->mask_arrays;
+    terms_arrays = inputs->terms_arrays;
     ATTN_MPI(MPI_Bcast(inputs, (int)sizeof *inputs, MPI_BYTE, 0, comm));
     inputs->mask_arrays = arrays;
-    return attn_mask_spec_broadcast(comm, &inputs->problem.mask, inputs->problem.batch,
-                                    &inputs->mask_arrays, error);
+    inputs->terms_arrays = terms_arrays;
+    if (attn_mask_spec_broadcast(comm, &inputs->problem.mask, inputs->problem.batch,
+                                 &inputs->mask_arrays, error) != ATTN_OK)
+        return error->status;
+    return attn_terms_spec_broadcast(comm, &inputs->problem.terms, inputs->problem.heads,
+                                     &inputs->terms_arrays, error);
 }
 
 void attn_inputs_free(attn_inputs *inputs) {
+    free(inputs->terms_arrays);
+    inputs->terms_arrays = NULL;
     free(inputs->mask_arrays);
     inputs->mask_arrays = NULL;
 }

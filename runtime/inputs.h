@@ -12,20 +12,22 @@
 
 typedef enum attn_input_form { ATTN_INPUT_LAYER, ATTN_INPUT_QKV } attn_input_form;
 
-/* Plain data, broadcast as bytes; the mask's arrays follow. */
+/* Plain data, broadcast as bytes; the arrays of mask and terms follow. */
 typedef struct attn_inputs {
     attn_input_form form;
     int32_t synthetic;
     int32_t has_batch; /* the input has a batch dimension, and so has the output */
     attn_tensor x, memory, q, k, v;
+    attn_tensor bias; /* when problem.terms.bias_heads > 0 */
     attn_weight_files weights;
     attn_problem problem;
     int64_t *mask_arrays; /* owned: those of problem.mask; NULL: none */
+    float *terms_arrays;  /* owned: those of problem.terms; NULL: none */
 } attn_inputs;
 
-/* Rank 0 reads the headers, and the mask's arrays; shapes are held against the config, and the
- * problem is filled in. Collective; the status is agreed on at the boundaries "inputs" and
- * "mask". */
+/* Rank 0 reads the headers, and the arrays of mask and terms; shapes are held against the config,
+ * and the problem is filled in. Collective; the status is agreed on at the boundaries "inputs",
+ * "mask" and "terms". */
 attn_status attn_inputs_describe(MPI_Comm comm, const attn_config *config, attn_inputs *inputs,
                                  attn_error *error);
 

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "agree.h"
+#include "bias.h"
 #include "circulate.h"
 #include "file.h"
 #include "job_rows.h"
@@ -282,7 +283,9 @@ attn_status attn_job_load(attn_job *job, attn_error *error) {
     int layer = job->inputs.form == ATTN_INPUT_LAYER;
 
     allocate_arrays(job, error);
-    if (attn_agree(job->comm, "arrays", error) != ATTN_OK) return error->status;
+    if (attn_agree(job->comm, "arrays", error) != ATTN_OK ||
+        attn_bias_load(job->comm, &job->inputs, job->plan, &job->info, error) != ATTN_OK)
+        return error->status;
     if (!job->inputs.synthetic) return layer ? read_layer(job, error) : read_qkv(job, error);
     if (layer)
         make_layer(job);

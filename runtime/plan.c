@@ -12,6 +12,7 @@
 #include "mask_spec.h"
 #include "partition.h"
 #include "plan_state.h"
+#include "terms_spec.h"
 #include "topology.h"
 
 /* --- what is asked for ------------------------------------------------------ */
@@ -32,6 +33,14 @@ static attn_status check_mask(const attn_problem *problem, attn_error *error) {
 
     if (attn_mask_spec_check(problem, &part, &reason) == ATTN_OK) return attn_ok(error);
     return attn_fail(error, reason.status, "mask.%s: %s", part, reason.message);
+}
+
+static attn_status check_terms(const attn_problem *problem, attn_error *error) {
+    const char *key;
+    attn_error reason;
+
+    if (attn_terms_spec_check(problem, &key, &reason) == ATTN_OK) return attn_ok(error);
+    return attn_fail(error, reason.status, "%s: %s", key, reason.message);
 }
 
 static attn_status check_problem(const attn_problem *problem, attn_error *error) {
@@ -71,7 +80,8 @@ static attn_status check_problem(const attn_problem *problem, attn_error *error)
                          "on a node; use a shorter sequence or fewer heads",
                          rows * (widest + widest_row) * sizeof(float) / 0x1p30,
                          (double)attn_memory_available() / 0x1p30);
-    return check_mask(problem, error);
+    if (check_mask(problem, error) != ATTN_OK) return error->status;
+    return check_terms(problem, error);
 }
 
 static attn_status check_options(const attn_options *options, attn_error *error) {
@@ -152,7 +162,7 @@ static attn_status deal_rows(attn_plan *plan, attn_error *error) {
 }
 
 /* The arrays that the caller brings: x, memory, y and weights, or q, k, v and out; and lse; and
- * the copy of the mask's. */
+ * the copies of the mask's and the terms'. */
 static void count_callers_arrays(attn_plan *plan) {
     const attn_problem *problem = &plan->problem;
     int64_t queries = attn_elems(problem->batch, plan->query_rows.count, 1);
@@ -184,6 +194,8 @@ static void count_callers_arrays(attn_plan *plan) {
                              NULL);
     attn_buffers_reserve(&plan->buffers, attn_mask_spec_elems(&problem->mask, problem->batch),
                          sizeof(int64_t), NULL);
+    attn_buffers_reserve(&plan->buffers, attn_terms_spec_elems(&problem->terms, problem->heads),
+                         sizeof(float), NULL);
 }
 
 /* Queries and keys of equal lengths have equal rows and positions: one table does. */
@@ -295,6 +307,8 @@ static void describe_attend(attn_plan *plan, const attn_options *options) {
         .on_progress = options->on_progress,
         .progress_context = options->progress_context,
     };
+    attn_attend_terms_plan(&plan->attend.terms, problem, plan->attend.queries, plan->attend.heads,
+                           &plan->buffers);
 }
 
 /* Collective on the axis. */
@@ -422,6 +436,8 @@ static attn_status plan_mesh(attn_plan *plan, MPI_Comm comm, const attn_options 
         check_options(options, error) == ATTN_OK &&
         attn_mask_spec_copy(&plan->problem.mask, plan->problem.batch, &plan->mask_arrays, error) ==
             ATTN_OK &&
+        attn_terms_spec_copy(&plan->problem.terms, plan->problem.heads, &plan->terms_arrays,
+                             error) == ATTN_OK &&
         attn_choose_fits(&wish, ranks, error) == ATTN_OK)
         *error = kernel_error;
     if (attn_agree(comm, "mesh", error) != ATTN_OK) return error->status;
@@ -470,6 +486,7 @@ void attn_plan_destroy(attn_plan *plan) {
     attn_layout_destroy(&plan->key_layout);
     attn_layout_destroy(&plan->query_layout);
     attn_mesh_destroy(&plan->mesh);
+    free(plan->terms_arrays);
     free(plan->mask_arrays);
     free(plan);
 }

@@ -17,9 +17,10 @@
 #include "row_list.h"
 
 struct attn_plan {
-    attn_problem problem; /* scale filled in; its mask's arrays are mask_arrays */
+    attn_problem problem; /* scale filled in; its arrays are the next two */
     int64_t *mask_arrays; /* owned; NULL: none */
     attn_choice choice;   /* of mesh, circulation and layout */
+    float *terms_arrays;  /* owned: those of problem.terms; NULL: none */
     attn_mesh mesh;
     const attn_kernel *kernel; /* of the storage that was asked for */
     int threads;               /* of this rank */

@@ -6,6 +6,8 @@
 #include <string.h>
 
 #include "agree.h"
+#include "bias.h"
+#include "buffers.h"
 #include "mask_spec.h"
 #include "memory.h"
 #include "recompute_prepare.h"
@@ -26,6 +28,7 @@ typedef struct oracle_run {
     int64_t rows;               /* R */
     const attn_sample *samples; /* borrowed, [R] */
     fp64_weights weights;
+    float *bias;           /* [R][H, or 1][own keys]; NULL without a bias */
     double *query;         /* [R][H][d_k] */
     double *max;           /* [R][H] */
     double *sum;           /* [R][H], followed by out so that one reduction sums both */
@@ -97,6 +100,31 @@ static void oracle_run_destroy(oracle_run *self) {
     free(self->sum);
     free(self->max);
     free(self->query);
+    free(self->bias);
+}
+
+/* The samples' biases at own keys, from the file and not from what the kernels were given.
+ * Collective; agreed on at the boundary "verify". */
+static attn_status read_biases(oracle_run *self, attn_error *error) {
+    const attn_inputs *inputs = &self->job->inputs;
+    const attn_row_list own = attn_plan_key_rows(self->job->plan);
+    const int64_t heads = self->problem->terms.bias_heads;
+    attn_tensor_reader *reader;
+
+    attn_ok(error);
+    if (heads == 0) return ATTN_OK;
+    self->bias = attn_alloc((size_t)attn_elems(self->rows, heads, own.count), sizeof *self->bias);
+    if (self->bias == NULL)
+        attn_fail(error, ATTN_ERR_MEMORY, "cannot allocate the oracle; lower verify.rows");
+    if (attn_agree(self->job->comm, "verify", error) != ATTN_OK ||
+        attn_tensor_reader_open(self->job->comm, &inputs->bias, &reader, error) != ATTN_OK)
+        return error->status;
+    attn_tensor_reader_allow_minus_infinity(reader);
+    for (int64_t i = 0; i < self->rows * heads && error->status == ATTN_OK; i++)
+        attn_bias_read(reader, self->problem, i % heads, self->samples[i / heads].row, &own,
+                       self->bias + i * own.count, error);
+    attn_tensor_reader_close(reader);
+    return attn_agree(self->job->comm, "verify", error);
 }
 
 /* --- projections in fp64 ----------------------------------------------------- */
@@ -217,10 +245,31 @@ static void make_keys(const oracle_run *self, int64_t item, int64_t first, int64
 
 /* --- the two passes ---------------------------------------------------------- */
 
+/* The terms of a sample's scores with own keys from `own_first` on, which are those from `first`
+ * of the sequence on. */
+static attn_oracle_terms terms_of(const oracle_run *self, int64_t i, int64_t head, int64_t first,
+                                  int64_t own_first) {
+    const attn_problem *problem = self->problem;
+    const attn_terms *terms = &problem->terms;
+    const int top_left = problem->mask.causal == ATTN_CAUSAL_TOP_LEFT;
+    attn_oracle_terms result = {.softcap = (double)terms->softcap};
+
+    if (terms->slopes != NULL) result.slope = (double)terms->slopes[head];
+    result.position =
+        self->samples[i].row + (top_left ? 0 : problem->kv_length - problem->length) - first;
+    if (self->bias != NULL)
+        result.bias = self->bias +
+                      (i * terms->bias_heads + head % terms->bias_heads) *
+                          attn_plan_key_rows(self->job->plan).count +
+                      own_first;
+    return result;
+}
+
 /* One sample and head against those of the keys at hand, global rows [first, first + count),
  * that lie in `seen`. */
 static void visit_span(const oracle_run *self, int64_t i, int64_t head, int64_t first,
-                       int64_t count, attn_interval seen, int pass) {
+                       int64_t count, attn_interval seen, const attn_oracle_terms *terms,
+                       int pass) {
     const attn_problem *problem = self->problem;
     int64_t kv_head = head / (problem->heads / problem->kv_heads);
     int64_t at = i * problem->heads + head;
@@ -232,22 +281,23 @@ static void visit_span(const oracle_run *self, int64_t i, int64_t head, int64_t 
     if (pass == 1)
         self->max[at] = attn_oracle_max(self->query + at * problem->key_dim, keys,
                                         problem->kv_heads * problem->key_dim, problem->key_dim,
-                                        seen, self->scale, NULL, self->max[at]);
+                                        seen, self->scale, terms, self->max[at]);
     else
         attn_oracle_add(
             self->query + at * problem->key_dim, keys, problem->kv_heads * problem->key_dim,
             self->values + kv_head * problem->value_dim, problem->kv_heads * problem->value_dim,
-            problem->key_dim, problem->value_dim, seen, self->scale, NULL, self->max[at],
+            problem->key_dim, problem->value_dim, seen, self->scale, terms, self->max[at],
             &self->sum[at], self->out + at * problem->value_dim);
 }
 
 static void visit(const oracle_run *self, int64_t i, int64_t head, int64_t first, int64_t count,
-                  int pass) {
+                  int64_t own_first, int pass) {
     const attn_sample *sample = &self->samples[i];
+    const attn_oracle_terms terms = terms_of(self, i, head, first, own_first);
     attn_visible seen = attn_mask_visible(&self->mask, sample->item, sample->row);
 
     for (int span = 0; span < 2; span++)
-        visit_span(self, i, head, first, count, seen.span[span], pass);
+        visit_span(self, i, head, first, count, seen.span[span], &terms, pass);
 }
 
 static void run_pass(const oracle_run *self, int pass) {
@@ -264,7 +314,7 @@ static void run_pass(const oracle_run *self, int pass) {
 #pragma omp parallel for num_threads(threads) schedule(static)
             for (int64_t at = 0; at < self->rows * heads; at++)
                 if (self->samples[at / heads].item == item)
-                    visit(self, at / heads, at % heads, rows.first, count, pass);
+                    visit(self, at / heads, at % heads, rows.first, count, first, pass);
         }
 }
 
@@ -277,11 +327,16 @@ static void reduce(const oracle_run *self, double *data, int64_t count, MPI_Op o
                                self->job->comm));
 }
 
-/* After pass 2: normalised, `max` holding the lse. */
+/* After pass 2: with the sinks, normalised, `max` holding the lse. */
 static void finish(const oracle_run *self) {
+    const float *sinks = self->problem->terms.sinks;
+    int64_t heads = self->problem->heads;
     int32_t value_dim = self->problem->value_dim;
 
-    for (int64_t i = 0; i < self->rows * self->problem->heads; i++)
+    for (int64_t i = 0; sinks != NULL && i < self->rows * heads; i++)
+        attn_oracle_sink((double)sinks[i % heads], value_dim, &self->max[i], &self->sum[i],
+                         self->out + i * value_dim);
+    for (int64_t i = 0; i < self->rows * heads; i++)
         attn_oracle_finish(self->max[i], self->sum[i], value_dim, self->out + i * value_dim,
                            &self->max[i]);
 }
@@ -320,7 +375,7 @@ attn_status attn_recompute(const attn_job *job, const attn_sample *samples, int6
     attn_ok(error);
     if (!oracle_run_create(&self, job, samples, rows))
         attn_fail(error, ATTN_ERR_MEMORY, "cannot allocate the oracle; lower verify.rows");
-    if (attn_agree(job->comm, "verify", error) == ATTN_OK) {
+    if (attn_agree(job->comm, "verify", error) == ATTN_OK && read_biases(&self, error) == ATTN_OK) {
         openblas_set_num_threads(job->info.threads);
         run(&self, y, lse);
         openblas_set_num_threads(blas_threads);

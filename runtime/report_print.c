@@ -7,6 +7,7 @@
 
 #include "mask_spec.h"
 #include "report.h"
+#include "terms_spec.h"
 #include "version.h"
 
 enum { MOST_RANKS_SHOWN = 16, FIELD = 40 };
@@ -84,7 +85,7 @@ static void print_why(const char *why) {
 static void print_problem(const attn_job *job, const attn_report *report) {
     const attn_problem *p = &job->inputs.problem;
     const attn_plan_info *info = &job->info;
-    char mask[256];
+    char mask[256], terms[128];
 
     printf("attnspan %s: %s\n\n", ATTN_VERSION, job->config.file);
     printf("  problem    N %" PRId64, p->length);
@@ -95,6 +96,8 @@ static void print_problem(const attn_job *job, const attn_report *report) {
     attn_mask_spec_words(&p->mask, p->batch, mask, sizeof mask);
     printf("\n             mask %s, %s\n", mask, attn_storage_name(job->config.compute.dtype));
     print_positions(p);
+    attn_terms_spec_words(&p->terms, terms, sizeof terms);
+    if (terms[0] != '\0') printf("             scores with %s\n", terms);
     printf("  mesh       %d rank%s = %d head group%s x %d sequence shard%s, %s, %s\n", job->ranks,
            job->ranks == 1 ? "" : "s", info->mesh_heads, info->mesh_heads == 1 ? "" : "s",
            info->mesh_sequence, info->mesh_sequence == 1 ? "" : "s", info->circulate, info->layout);

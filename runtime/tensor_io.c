@@ -13,6 +13,7 @@
 
 #include <assert.h>
 #include <inttypes.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -30,6 +31,7 @@ struct attn_tensor_reader {
     attn_tensor tensor;
     attn_mpi_file file; /* owned */
     void *buffer;       /* owned: BUFFER_BYTES as they are in the file; NULL for fp32 */
+    int allows_minus_infinity;
 };
 
 struct attn_tensor_writer {
@@ -132,6 +134,26 @@ static attn_status fail_element(const attn_tensor *tensor, int64_t elem, const v
                      tensor->name[0] != '\0' ? "#" : "", tensor->name, index, defect);
 }
 
+void attn_tensor_reader_allow_minus_infinity(attn_tensor_reader *reader) {
+    reader->allows_minus_infinity = 1;
+}
+
+/* Converts elements to fp32; index of the first that the reader refuses, or `count`. */
+static int64_t convert(const attn_tensor_reader *reader, const char *piece, int64_t count,
+                       float *out) {
+    const attn_dtype dtype = reader->tensor.dtype;
+    int64_t at = attn_dtype_to_fp32(dtype, piece, count, out);
+
+    while (reader->allows_minus_infinity && at < count) {
+        if (isfinite(out[at]) ||
+            attn_dtype_is_minus_infinity(dtype, piece + at * attn_dtype_bytes(dtype)))
+            at++;
+        else
+            break;
+    }
+    return at;
+}
+
 attn_status attn_tensor_reader_read(attn_tensor_reader *reader, int64_t first, int64_t count,
                                     float *out, attn_error *error) {
     const attn_tensor *tensor = &reader->tensor;
@@ -147,7 +169,7 @@ attn_status attn_tensor_reader_read(attn_tensor_reader *reader, int64_t first, i
         if (attn_mpi_file_read(&reader->file, tensor->offset_bytes + (first + done) * elem_bytes,
                                elems * elem_bytes, piece, error) != ATTN_OK)
             return error->status;
-        finite = attn_dtype_to_fp32(tensor->dtype, piece, elems, out + done);
+        finite = convert(reader, piece, elems, out + done);
         if (finite < elems)
             return fail_element(tensor, first + done + finite, piece + finite * elem_bytes, error);
     }

@@ -28,6 +28,9 @@ attn_status attn_tensor_reader_open(MPI_Comm comm, const attn_tensor *tensor,
 attn_status attn_tensor_reader_read(attn_tensor_reader *reader, int64_t first, int64_t count,
                                     float *out, attn_error *error);
 
+/* Lets elements be −infinity from now on: biases that hide a key. Not collective. */
+void attn_tensor_reader_allow_minus_infinity(attn_tensor_reader *reader);
+
 /* Collective; NULL is legal. */
 void attn_tensor_reader_close(attn_tensor_reader *reader);
 

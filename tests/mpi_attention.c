@@ -29,6 +29,8 @@ enum { LAYOUTS = sizeof layouts / sizeof *layouts };
 
 static const int64_t starts[] = {0, 1, 90, 200, 209, 301};
 static const int64_t lengths[] = {64, 0, 37};
+static const float head_slopes[] = {0.5f, 0.03f, 0.25f, 0, 0.125f, 0.0625f};
+static const float head_sinks[] = {0.5f, -3, 2, 0, 4, -20};
 
 /* With 32-key blocks up to N = 512, these have 1 to 10 blocks: shards are uneven or
  * empty for most rank counts. */
@@ -162,6 +164,39 @@ static const problem_case cases[] = {
      {3, 70, 90, 4, 2, 16, 16, 24, 0, .mask = {WINDOW(9, 20), .first = 3, .key_lengths = lengths},
       .memory_dim = 31},
      1},
+    {"softcap",
+     {1, 301, 301, 5, 5, 24, 24, 0, 0, .mask = {.causal = ATTN_CAUSAL}, .terms = {.softcap = 2}},
+     0},
+    {"ALiBi, fewer queries than keys",
+     {1, 90, 310, 3, 1, 16, 16, 0, 0, .mask = {.causal = ATTN_CAUSAL},
+      .terms = {.slopes = head_slopes}},
+     0},
+    {"ALiBi to both sides, with softcap, decoded rows of several heads",
+     {2, 5, 300, 6, 2, 16, 16, 0, 0, .mask = {0}, .terms = {.softcap = 3, .slopes = head_slopes}},
+     0},
+    {"ALiBi, first query beside first key, a window and first keys",
+     {1, 250, 250, 3, 3, 16, 16, 0, 0,
+      .mask = {.causal = ATTN_CAUSAL_TOP_LEFT, WINDOW(40, 0), .first = 3},
+      .terms = {.slopes = head_slopes}},
+     0},
+    {"a bias for each head, batch",
+     {2, 150, 130, 6, 3, 16, 16, 0, 0, .mask = {0}, .terms = {.bias_heads = 6}},
+     0},
+    {"one bias for all heads, decode",
+     {1, 3, 300, 4, 2, 16, 16, 0, 0, .mask = {.causal = ATTN_CAUSAL}, .terms = {.bias_heads = 1}},
+     0},
+    {"sinks, some queries see no key",
+     {1, 210, 75, 2, 2, 16, 16, 0, 0, .mask = {.causal = ATTN_CAUSAL},
+      .terms = {.sinks = head_sinks}},
+     0},
+    {"sinks of several heads in a tile",
+     {3, 7, 300, 6, 2, 16, 16, 0, 0.3f, .mask = {WINDOW(9, 70)}, .terms = {.sinks = head_sinks}},
+     0},
+    {"all terms, in a layer",
+     {2, 301, 301, 4, 2, 8, 8, 24, 0, .mask = {.causal = ATTN_CAUSAL, WINDOW(60, 0), .first = 6},
+      .rope = {.dim = 8, .theta = 1e4},
+      .terms = {.softcap = 5, .slopes = head_slopes, .sinks = head_sinks, .bias_heads = 4}},
+     1},
     {"layer of one row", {1, 1, 1, 2, 1, 8, 8, 16, 0, .mask = {.causal = ATTN_CAUSAL}}, 1},
 };
 
@@ -173,6 +208,7 @@ typedef struct arrays {
     float *q, *k, *v, *x, *memory;
     float *weights[WEIGHTS], *norms[NORMS];
     attn_weights layer;
+    float *bias; /* [H or 1][N][N_kv] */
     float *y, *lse;
 } arrays;
 
@@ -204,6 +240,16 @@ static void make_layer(const problem_case *which, arrays *a) {
                        a->weights[5], a->weights[6], a->weights[7], a->norms[0],   a->norms[1]};
 }
 
+/* Hides some keys, and from query 2 of head 0 all. */
+static float *make_bias(const attn_problem *p) {
+    const int64_t elems = p->terms.bias_heads * p->length * p->kv_length;
+    float *bias = make(elems, ATTN_SYNTHETIC_BIAS, 2);
+
+    for (int64_t i = 0; i < elems; i++)
+        if (i % 7 == 3 || i / p->kv_length == 2) bias[i] = -INFINITY;
+    return bias;
+}
+
 static void arrays_create(const problem_case *which, arrays *a) {
     const attn_problem *p = &which->problem;
 
@@ -225,6 +271,7 @@ static void arrays_create(const problem_case *which, arrays *a) {
         a->k = make(a->k_elems, ATTN_SYNTHETIC_K, 1);
         a->v = make(a->v_elems, ATTN_SYNTHETIC_V, 1);
     }
+    if (p->terms.bias_heads > 0) a->bias = make_bias(p);
     a->y = make(a->y_elems, ATTN_SYNTHETIC_X, 1);
     a->lse = make(a->lse_elems, ATTN_SYNTHETIC_X, 1);
 }
@@ -232,6 +279,7 @@ static void arrays_create(const problem_case *which, arrays *a) {
 static void arrays_destroy(arrays *a) {
     for (int i = 0; i < WEIGHTS; i++) free(a->weights[i]);
     for (int i = 0; i < NORMS; i++) free(a->norms[i]);
+    free(a->bias);
     free(a->memory);
     free(a->q);
     free(a->k);
@@ -258,12 +306,30 @@ static float *own_part(const float *whole, int64_t outer, int64_t length, int64_
     return own;
 }
 
+/* Own heads, or the one, and the rows of the shard. */
+static void give_bias(attn_plan *plan, const attn_problem *p, const arrays *a) {
+    attn_plan_info info;
+    float *part;
+
+    if (a->bias == NULL) return;
+    attn_plan_get_info(plan, &info);
+    part = own_part(
+        a->bias + (p->terms.bias_heads > 1 ? info.first_head : 0) * p->length * p->kv_length,
+        p->terms.bias_heads > 1 ? info.head_count : 1, p->length, p->kv_length, info.shard_queries);
+    memcpy(attn_plan_bias(plan), part,
+           (size_t)((p->terms.bias_heads > 1 ? info.head_count : 1) * info.shard_queries.count *
+                    p->kv_length) *
+               sizeof *part);
+    free(part);
+}
+
 /* Executes on own rows of `a`; y and lse are new arrays. */
 static void execute(attn_plan *plan, const attn_problem *p, const arrays *a, float **y,
                     float **lse) {
     attn_row_list rows = attn_plan_query_rows(plan), keys = attn_plan_key_rows(plan);
     int64_t queries = p->batch * p->heads, kv = p->batch * p->kv_heads;
 
+    give_bias(plan, p, a);
     *lse = own_part(a->lse, queries, p->length, 1, rows);
     if (p->model_dim > 0) {
         float *x = own_part(a->x, p->batch, p->length, p->model_dim, rows);
@@ -388,9 +454,20 @@ static int64_t first_position(const attn_problem *p) {
     return from_start ? 0 : p->kv_length - p->length;
 }
 
+static attn_oracle_terms terms_of(const attn_problem *p, const float *bias, int64_t head,
+                                  int64_t row) {
+    attn_oracle_terms terms = {.softcap = (double)p->terms.softcap, .position = row};
+
+    if (p->mask.causal != ATTN_CAUSAL_TOP_LEFT) terms.position += p->kv_length - p->length;
+    if (p->terms.slopes != NULL) terms.slope = (double)p->terms.slopes[head];
+    if (bias != NULL)
+        terms.bias = bias + (head % p->terms.bias_heads * p->length + row) * p->kv_length;
+    return terms;
+}
+
 /* Attention by the oracle; out as [B][N][H][d_v] for a layer, else [B][H][N][d_v]. */
-static void attend_naively(const attn_problem *p, headed q, headed k, headed v, double *out,
-                           double *lse) {
+static void attend_naively(const attn_problem *p, const float *bias, headed q, headed k, headed v,
+                           double *out, double *lse) {
     attn_mask mask = {p->mask, p->length, p->kv_length, p->batch};
     double scale = p->scale > 0 ? (double)p->scale : 1 / sqrt((double)p->key_dim);
 
@@ -403,15 +480,19 @@ static void attend_naively(const attn_problem *p, headed q, headed k, headed v, 
                 const double *query = q.data + b * q.item + h * q.head + i * q.row;
                 const double *keys = k.data + b * k.item + kv * k.head;
                 attn_visible seen = attn_mask_visible(&mask, b, i);
+                const attn_oracle_terms terms = terms_of(p, bias, h, i);
                 double sum = 0, max = -INFINITY;
 
                 for (int run = 0; run < 2; run++)
                     max = attn_oracle_max(query, keys, k.row, p->key_dim, seen.span[run], scale,
-                                          NULL, max);
+                                          &terms, max);
                 for (int run = 0; run < 2; run++)
                     attn_oracle_add(query, keys, k.row, v.data + b * v.item + kv * v.head, v.row,
-                                    p->key_dim, p->value_dim, seen.span[run], scale, NULL, max,
+                                    p->key_dim, p->value_dim, seen.span[run], scale, &terms, max,
                                     &sum, out + place * p->value_dim);
+                if (p->terms.sinks != NULL)
+                    attn_oracle_sink((double)p->terms.sinks[h], p->value_dim, &max, &sum,
+                                     out + place * p->value_dim);
                 attn_oracle_finish(max, sum, p->value_dim, out + place * p->value_dim, &lse[at]);
             }
 }
@@ -432,7 +513,7 @@ static void compute_naively(const attn_problem *p, const arrays *a, double **y, 
     }
     prepare(p, a->norms[0], q, p->heads, p->length, first_position(p));
     prepare(p, a->norms[1], k, p->kv_heads, p->kv_length, 0);
-    attend_naively(p, q, k, v, out, *lse);
+    attend_naively(p, a->bias, q, k, v, out, *lse);
     *y = out;
     if (p->model_dim > 0) {
         *y = linear(out, p->batch * p->length, p->heads * p->value_dim, a->weights[6],
@@ -835,6 +916,73 @@ static void check_refused_masks(attn_problem problem) {
     check_refused(problem, (attn_options){0}, ATTN_ERR_CONFIG);
 }
 
+/* This rank's part, which can be empty, and nothing else but the pointers to its rows. */
+static void test_biases_are_counted(void) {
+    attn_problem plain = {1, 301, 250, 4, 2, 16, 16, 0, 0, .mask = {0}};
+    attn_options options = {.threads = 1};
+
+    for (int i = 0; i < 2; i++) {
+        attn_problem capped = plain, biased = plain;
+        attn_plan *plans[2] = {NULL, NULL};
+        attn_plan_info info[2];
+        attn_error error;
+
+        capped.terms.softcap = 3;
+        biased.terms.bias_heads = i == 0 ? 1 : plain.heads;
+        attn_plan_create(MPI_COMM_WORLD, &capped, &options, &plans[0], &error);
+        attn_plan_create(MPI_COMM_WORLD, &biased, &options, &plans[1], &error);
+        CU_ASSERT(plans[0] != NULL && plans[1] != NULL);
+        if (plans[0] != NULL && plans[1] != NULL) {
+            attn_plan_get_info(plans[0], &info[0]);
+            attn_plan_get_info(plans[1], &info[1]);
+            CU_ASSERT_EQUAL(info[1].bytes - info[0].bytes,
+                            (i == 0 ? 1 : info[1].head_count) * info[1].shard_queries.count *
+                                plain.kv_length * (int64_t)sizeof(float));
+            CU_ASSERT_PTR_NULL(attn_plan_bias(plans[0]));
+        }
+        attn_plan_destroy(plans[0]);
+        attn_plan_destroy(plans[1]);
+    }
+}
+
+/* The published ones, worked out by hand; 12 heads take those of 8 and half of those of 16. */
+static void test_slopes_are_the_published_ones(void) {
+    static const float of_two[] = {0x1p-4f, 0x1p-8f};
+    static const double twelfths[] = {1, 2, 3, 4, 5, 6, 7, 8, 0.5, 1.5, 2.5, 3.5};
+    float slopes[12];
+
+    attn_alibi_slopes(2, slopes);
+    CU_ASSERT(memcmp(slopes, of_two, sizeof of_two) == 0);
+    attn_alibi_slopes(12, slopes);
+    for (int i = 0; i < 12; i++) CU_ASSERT(slopes[i] == (float)exp2(-twelfths[i]));
+    attn_alibi_slopes(1, slopes);
+    CU_ASSERT(slopes[0] == 0x1p-8f);
+}
+
+static void check_refused_terms(attn_problem problem) {
+    static const float infinite[] = {1, 1, INFINITY, 1, 1}, not_numbers[] = {1, NAN, 1, 1, 1};
+    static const float large[] = {0, 0, 0, 3e38f, 0};
+    const attn_terms bad[] = {
+        {.softcap = -1},      {.softcap = NAN},        {.softcap = INFINITY},
+        {.slopes = infinite}, {.slopes = not_numbers}, {.sinks = not_numbers},
+        {.sinks = infinite},  {.bias_heads = -1},      {.bias_heads = problem.heads - 1},
+    };
+
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        problem.terms = bad[i];
+        check_refused(problem, (attn_options){0}, ATTN_ERR_CONFIG);
+    }
+    problem.terms = (attn_terms){.sinks = large};
+    problem.scale = 0.5f;
+    check_refused(problem, (attn_options){0}, ATTN_ERR_CONFIG);
+    problem.terms = (attn_terms){.bias_heads = 1};
+    problem.length = INT64_C(1) << 30; /* whose rows alone would fit, but for their biases */
+    problem.kv_length = INT64_C(1) << 30;
+    problem.heads = problem.kv_heads = 1;
+    problem.key_dim = problem.value_dim = 1;
+    check_refused(problem, (attn_options){0}, ATTN_ERR_MEMORY);
+}
+
 static void test_bad_requests_are_refused_on_all_ranks(void) {
     attn_problem good = cases[0].problem, bad;
     int ranks;
@@ -861,6 +1009,7 @@ static void test_bad_requests_are_refused_on_all_ranks(void) {
     bad.kv_length += 1;
     check_refused(bad, (attn_options){0}, ATTN_ERR_CONFIG);
     check_refused_masks(good);
+    check_refused_terms(good);
     bad = good;
     bad.rope = (attn_rope){.dim = 23, .theta = 1e4};
     check_refused(bad, (attn_options){0}, ATTN_ERR_CONFIG);
@@ -896,6 +1045,8 @@ int main(int argc, char **argv) {
         {"a caller's communicator in any order works",
          test_a_callers_communicator_in_any_order_works},
         {"bytes sent are those of the formulas", test_bytes_sent_are_those_of_the_formulas},
+        {"biases are counted", test_biases_are_counted},
+        {"slopes are the published ones", test_slopes_are_the_published_ones},
         {"tables of positions are counted", test_tables_of_positions_are_counted},
         {"bad requests are refused on all ranks", test_bad_requests_are_refused_on_all_ranks},
     };

@@ -40,6 +40,23 @@ extern "C" {
 
 enum { ATTN_PLAN_AUTO = 0 };
 
+/* What becomes of the scaled scores before their softmax, in the order of attn_score_terms
+ * (kernels.h); and a sink (gpt-oss): an extra logit of each head, in the denominator only. With
+ * sinks out = Σ_j exp(t_j) v_j / (exp(sink) + Σ_j exp(t_j)) and lse is the logarithm of that
+ * denominator; a query that sees no key has zeros and lse = sink. {0}: none of it.
+ *
+ * The distance of ALiBi is counted from the key that the query stands beside, as the mask has it
+ * (attn_mask_spec): i + N_kv − N, but with a causal mask at the top left i. */
+typedef struct attn_terms {
+    float softcap;       /* c > 0; 0: none */
+    const float *slopes; /* [H], of ALiBi; NULL: none; a plan copies them */
+    const float *sinks;  /* [H]; NULL: none; a plan copies them */
+    int64_t bias_heads;  /* H, or 1: one bias for all heads; 0: none; attn_plan_bias() takes it */
+} attn_terms;
+
+/* The published slopes (Press et al. 2022): slopes[0 … H − 1]. Not collective. */
+void attn_alibi_slopes(int64_t heads, float *slopes);
+
 /* What to compute. All ranks pass the same. */
 typedef struct attn_problem {
     int64_t batch;       /* B >= 1 */
@@ -61,6 +78,8 @@ typedef struct attn_problem {
      * key does, query i at i. */
     double qk_norm_eps; /* of the RMS norm of each head, > 0; 0: no norm */
     attn_rope rope;     /* rope.dim 0: no rotation */
+
+    attn_terms terms; /* of scores; {0}: none */
 } attn_problem;
 
 /* How to compute it. {0} leaves everything to the library. All ranks pass the
@@ -150,12 +169,19 @@ attn_status attn_plan_create(MPI_Comm comm, const attn_problem *problem,
 attn_row_list attn_plan_query_rows(const attn_plan *plan);
 attn_row_list attn_plan_key_rows(const attn_plan *plan);
 
+/* This rank's part of the bias [H or 1][N][N_kv]: [head_count, or 1][shard_queries.count][N_kv]
+ * of attn_plan_info, for the caller to fill in before an execution; the plan's memory. Elements
+ * are finite or −inf. NULL without a bias, and where the part is empty it has no elements. Not
+ * collective. */
+float *attn_plan_bias(attn_plan *plan);
+
 /* Not collective. */
 void attn_plan_get_info(const attn_plan *plan, attn_plan_info *info);
 
 /* One layer: x [B][rows][d_model] → y of the same shape, and lse [B][H][rows] =
- * log Σ exp of the scaled scores unless it is NULL. `memory` [B][key rows][d_memory] when
- * memory_dim > 0, else NULL. y must not overlap x or memory. Needs model_dim > 0. Collective. */
+ * log Σ exp of the scaled scores, with their terms and sink, unless it is NULL. `memory` [B][key
+ * rows][d_memory] when memory_dim > 0, else NULL. y must not overlap x or memory. Needs model_dim >
+ * 0. Collective. */
 void attn_execute_layer(attn_plan *plan, const attn_weights *weights, const float *x,
                         const float *memory, float *y, float *lse);
 
