@@ -146,10 +146,12 @@ static attn_status fit_weights(const attn_config *config, attn_inputs *inputs, a
 /* A failure belongs to the key at fault; to the file's, where that key is not in the config. */
 static attn_status describe_weights(const attn_config *config, attn_weight_files *weights,
                                     attn_error *error) {
+    const attn_numbers *sinks = &config->attention.sinks;
+    const int with_sinks = sinks->count > 0 || sinks->file[0] != '\0';
     const char *key;
     attn_status status = attn_weights_describe(
         config->input.weights_file, config->input.weights_scheme, config->input.weights_prefix,
-        config->attention.qk_norm, weights, &key, error);
+        config->attention.qk_norm, with_sinks, weights, &key, error);
 
     if (config->marks[attn_config_key_find(key)].line == 0) key = "input.weights.file";
     return at_key(config, key, status, error);

@@ -21,9 +21,10 @@ typedef struct weight_place {
     int part, parts;
 } weight_place;
 
-/* A tensor that changes the result in a way that is not built. */
+/* A tensor that changes the result in a way that is not built, or that the config has to ask
+ * for by `key`. */
 typedef struct weight_refusal {
-    const char *name, *effect;
+    const char *name, *effect, *key;
 } weight_refusal;
 
 enum { MOST_REFUSALS = 6 };
@@ -55,7 +56,7 @@ static const weight_scheme schemes[] = {
       {"out_proj.weight", "out_proj.bias", 0, 1}},
      0,
      {NULL, NULL},
-     {{"bias_k", "adds a key"}, {"bias_v", "adds a value"}}},
+     {{"bias_k", "adds a key", NULL}, {"bias_v", "adds a value", NULL}}},
     /* Llama, Mistral, Qwen2, Gemma in Hugging Face's transformers; with norms, Qwen3. The
      * refused norms are those of StableLM 2, HunYuan, BitNet; the sinks of gpt-oss. */
     {"llama",
@@ -65,12 +66,12 @@ static const weight_scheme schemes[] = {
       {"o_proj.weight", "o_proj.bias", 0, 1}},
      0,
      {"q_norm.weight", "k_norm.weight"},
-     {{"q_layernorm.norms.0.weight", "normalises the queries"},
-      {"k_layernorm.norms.0.weight", "normalises the keys"},
-      {"query_layernorm.weight", "normalises the queries"},
-      {"key_layernorm.weight", "normalises the keys"},
-      {"attn_sub_norm.weight", "normalises the concatenation"},
-      {"sinks", "adds a score to each row"}}},
+     {{"q_layernorm.norms.0.weight", "normalises the queries", NULL},
+      {"k_layernorm.norms.0.weight", "normalises the keys", NULL},
+      {"query_layernorm.weight", "normalises the queries", NULL},
+      {"key_layernorm.weight", "normalises the keys", NULL},
+      {"attn_sub_norm.weight", "normalises the concatenation", NULL},
+      {"sinks", "adds a score to each row", "attention.sinks"}}},
     /* GPT-2 in transformers: Conv1D, y = x W + b; q, k, v side by side. The causal mask is
      * stored as "bias". */
     {"gpt2",
@@ -80,7 +81,7 @@ static const weight_scheme schemes[] = {
       {"c_proj.weight", "c_proj.bias", 0, 1}},
      1,
      {NULL, NULL},
-     {{"q_attn.weight", "takes the queries from another input"}}},
+     {{"q_attn.weight", "takes the queries from another input", NULL}}},
     /* BERT, RoBERTa in transformers */
     {"bert",
      {{"self.query.weight", "self.query.bias", 0, 1},
@@ -89,7 +90,7 @@ static const weight_scheme schemes[] = {
       {"output.dense.weight", "output.dense.bias", 0, 1}},
      0,
      {NULL, NULL},
-     {{"self.distance_embedding.weight", "adds positions to the scores"}}},
+     {{"self.distance_embedding.weight", "adds positions to the scores", NULL}}},
 };
 
 enum { SCHEMES = sizeof schemes / sizeof *schemes };
@@ -107,6 +108,7 @@ typedef struct weight_search {
     attn_checkpoint *checkpoint;
     const weight_scheme *scheme;
     const char *prefix;
+    int with_sinks;
 } weight_search;
 
 /* A tensor's whole name in `text`, which is returned; one too long is in no file. */
@@ -169,9 +171,14 @@ static attn_status check_refused(const weight_search *search, attn_error *error)
     for (int i = 0; i < MOST_REFUSALS && refused[i].name != NULL; i++) {
         int found;
 
+        if (refused[i].key != NULL && search->with_sinks) continue;
         full_name(search, refused[i].name, name);
         if (attn_checkpoint_has(search->checkpoint, name, &found, error) != ATTN_OK)
             return error->status;
+        if (found && refused[i].key != NULL)
+            return attn_fail(error, ATTN_ERR_INPUT, "%s: tensor %s %s; add %s: FILE.safetensors#%s",
+                             attn_checkpoint_path(search->checkpoint), name, refused[i].effect,
+                             refused[i].key, name);
         if (found)
             return attn_fail(error, ATTN_ERR_INPUT,
                              "%s: tensor %s %s, which is not built; use a layer without it",
@@ -243,8 +250,9 @@ static attn_status describe(const weight_search *search, int index, int with_nor
 }
 
 attn_status attn_weights_describe(const char *path, int index, const char *prefix, int with_norms,
-                                  attn_weight_files *files, const char **key, attn_error *error) {
-    weight_search search = {.scheme = &schemes[index], .prefix = prefix};
+                                  int with_sinks, attn_weight_files *files, const char **key,
+                                  attn_error *error) {
+    weight_search search = {.scheme = &schemes[index], .prefix = prefix, .with_sinks = with_sinks};
 
     *key = "input.weights.file";
     if (attn_checkpoint_open(path, &search.checkpoint, error) != ATTN_OK) return error->status;

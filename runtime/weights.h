@@ -43,11 +43,13 @@ typedef struct attn_weight_files {
 /* Finds the four projections in a safetensors file, or through an index of such
  * (checkpoint.h), and checks that they are matrices with fitting biases; likewise the norms of
  * q and k when `with_norms`, and that there are none when not. A tensor that changes the result
- * in a way that is not built is refused. *key gets the config key at fault after a failure:
+ * in a way that is not built is refused, and so are sinks unless `with_sinks`: the config has
+ * them from elsewhere. *key gets the config key at fault after a failure:
  * input.weights.file, .scheme or .prefix. Not collective; rank 0 calls it. ATTN_ERR_INPUT,
  * ATTN_ERR_IO, ATTN_ERR_MEMORY. */
 attn_status attn_weights_describe(const char *path, int scheme, const char *prefix, int with_norms,
-                                  attn_weight_files *files, const char **key, attn_error *error);
+                                  int with_sinks, attn_weight_files *files, const char **key,
+                                  attn_error *error);
 
 /* Memory for the weights, which `weights` points into. */
 typedef struct attn_weight_memory {

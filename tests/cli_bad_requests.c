@@ -858,6 +858,55 @@ static void a_mask_that_means_nothing_is_refused(void) {
     MAKE_ALL(requests);
 }
 
+/* [4, 16, 24] for queries of 16 rows and keys of 24, good but for one element. */
+static void write_bias(const char *name, int64_t elem, float value) {
+    static float bias[4 * 16 * 24];
+
+    for (int i = 0; i < 4 * 16 * 24; i++) bias[i] = i % 5 == 0 ? -INFINITY : 0.25f;
+    bias[elem] = value;
+    attn_cli_write_floats(attn_cli_path(name), 3, (const int64_t[]){4, 16, 24}, bias);
+}
+
+static void terms_that_do_not_fit_are_refused(void) {
+    static const bad_request requests[] = {
+        {"a bias of other lengths", .config = "qkv.yaml", .sets = {"attention.mask.bias=k.npy"},
+         .message = {"--set: attention.mask.bias: the tensor has the shape [2, 24, 8]; it must be "
+                     "[4 or 1, 16, 24]: heads, queries and keys"},
+         .on_ranks = 1},
+        {"a bias without heads", .config = "qkv.yaml", .sets = {"attention.mask.bias=x.npy"},
+         .message = {"attention.mask.bias: the tensor has the shape [64, 32]; it must be [4 or 1"}},
+        {"a bias in no file", .config = "qkv.yaml", .sets = {"attention.mask.bias=no.npy"},
+         .message = {"--set: attention.mask.bias: ", "no.npy"}, .on_ranks = 1},
+        {"a bias with NaN", .config = "qkv.yaml", .sets = {"attention.mask.bias=bias_nan.npy"},
+         .message = {"bias_nan.npy: element [3, 15, 23] is NaN"}, .on_ranks = 1},
+        {"a bias of infinity", .config = "qkv.yaml", .sets = {"attention.mask.bias=bias_inf.npy"},
+         .message = {"bias_inf.npy: element [0, 0, 7] is infinity"}, .on_ranks = 1},
+        {"a sink for each of three heads", .config = "qkv.yaml",
+         .sets = {"attention.sinks=[1, 2, 3]"},
+         .message = {"--set: attention.sinks: has 3 numbers; must have 4, one for each of"}},
+        {"sinks of another shape", .config = "qkv.yaml", .sets = {"attention.sinks=x_1d.npy"},
+         .message = {"--set: attention.sinks: the tensor has 1 dimension and 64 elements; it must "
+                     "be [4], one for each of attention.heads"},
+         .on_ranks = 1},
+        {"slopes in no file", .config = "qkv.yaml", .sets = {"attention.alibi={slopes: no.npy}"},
+         .message = {"--set: attention.alibi.slopes: ", "no.npy"}, .on_ranks = 1},
+        {"slopes with NaN", .config = "qkv.yaml",
+         .sets = {"attention.alibi={slopes: four_nan.npy}"},
+         .message = {"--set: attention.alibi.slopes: ", "four_nan.npy: element [2] is NaN"},
+         .on_ranks = 1},
+        {"sinks beyond fp32 once unscaled", .config = "qkv.yaml",
+         .sets = {"attention.sinks=[1, 1, 3e38, 1]", "attention.scale=0.1"},
+         .message =
+             {"--set: attention.sinks: have 3e+38 for head 2, whose quotient with the scale"}},
+    };
+
+    write_bias("in/bias_nan.npy", 4 * 16 * 24 - 1, NAN);
+    write_bias("in/bias_inf.npy", 7, INFINITY);
+    attn_cli_write_floats(attn_cli_path("in/four_nan.npy"), 1, (const int64_t[]){4},
+                          (const float[]){1, 1, NAN, 1});
+    MAKE_ALL(requests);
+}
+
 int main(void) {
     static const attn_test tests[] = {
         {"a wrong command line is refused", a_wrong_command_line_is_refused},
@@ -866,6 +915,7 @@ int main(void) {
         {"a contradiction is refused", a_contradiction_is_refused},
         {"a mask that means nothing is refused", a_mask_that_means_nothing_is_refused},
         {"inputs that do not fit are refused", inputs_that_do_not_fit_are_refused},
+        {"terms that do not fit are refused", terms_that_do_not_fit_are_refused},
         {"positions, norms and memories that do not fit are refused",
          positions_norms_and_memories_that_do_not_fit_are_refused},
         {"a file that is no tensor is refused", a_file_that_is_no_tensor_is_refused},

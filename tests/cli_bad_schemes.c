@@ -137,7 +137,6 @@ static void a_tensor_that_changes_the_result_is_refused(void) {
         {ATTN_AS_LLAMA, "query_layernorm.weight"},
         {ATTN_AS_LLAMA, "key_layernorm.weight"},
         {ATTN_AS_LLAMA, "attn_sub_norm.weight"},
-        {ATTN_AS_LLAMA, "sinks"},
         {ATTN_AS_GPT2, "q_attn.weight"},
         {ATTN_AS_BERT, "self.distance_embedding.weight"},
     };
@@ -158,6 +157,34 @@ static void a_tensor_that_changes_the_result_is_refused(void) {
         refuse_on(&(const refusal){rows[i].tensor, set, "--set: input.weights.file: ", message, 0},
                   0);
     }
+    attn_stored_layer_free(&good);
+}
+
+/* Whose sinks they are is said by the config. */
+static void sinks_have_to_be_asked_for(void) {
+    static const refusal silent = {
+        "sinks", "input.weights={file: sinks.safetensors, scheme: llama}",
+        "--set: input.weights.file: ",
+        "/sinks.safetensors: tensor sinks adds a score to each row; add attention.sinks: "
+        "FILE.safetensors#sinks",
+        1};
+    static const refusal of_four = {"sinks of four heads",
+                                    "attention={heads: 3, sinks: \"sinks.safetensors#sinks\"}",
+                                    "--set: attention.sinks: ",
+                                    "the tensor has 1 dimension and 4 elements; it must be [3], "
+                                    "one for each of attention.heads",
+                                    1};
+    attn_stored_layer good;
+
+    attn_stored_layer_make(MODEL, INNER, INNER, 0, &good);
+    write_bad_config(&good);
+    write_changed("sinks.safetensors", ATTN_AS_LLAMA, &good, "sinks", 0);
+    refuse_all(&silent, 1);
+    attn_cli_write_text("bad.yaml",
+                        "attention: {heads: 3}\n"
+                        "input: {x: x.npy, weights: {file: sinks.safetensors, scheme: llama}}\n"
+                        "output: {y: y.npy}\n");
+    refuse_all(&of_four, 1);
     attn_stored_layer_free(&good);
 }
 
@@ -403,6 +430,7 @@ int main(void) {
          a_tensor_that_is_not_there_is_refused_with_advice},
         {"a tensor that changes the result is refused",
          a_tensor_that_changes_the_result_is_refused},
+        {"sinks have to be asked for", sinks_have_to_be_asked_for},
         {"norms have to be asked for", norms_have_to_be_asked_for},
         {"a wrong shape is refused", a_wrong_shape_is_refused},
         {"a wrong index is refused", a_wrong_index_is_refused},

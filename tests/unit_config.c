@@ -128,7 +128,25 @@ static void test_wrong_types(void) {
         {"parallel: {threads: all}", "is the string 'all'; must be auto or an integer from 1 to"},
         {"attention: {mask: [causal]}",
          "c.yaml:1:19: attention.mask: is a sequence; must be none, causal or a mapping of causal, "
-         "window, prefix, documents, first, key_lengths"},
+         "window, prefix, documents, first, key_lengths, bias"},
+        {"attention: {alibi: [1]}",
+         "c.yaml:1:20: attention.alibi: is a sequence; must be false, true or a mapping of "
+         "published, slopes"},
+        {"attention: {alibi: 1}", "c.yaml:1:20: attention.alibi: is the integer '1'; must be"},
+        {"attention: {alibi: {slopes: 1}}",
+         "c.yaml:1:29: attention.alibi.slopes: is the integer '1'; must be a list of 1 to 1024 "
+         "numbers that fp32 can hold, or FILE.npy or FILE.safetensors#TENSOR with as many as it "
+         "takes"},
+        {"attention: {sinks: [1, one]}",
+         "c.yaml:1:24: attention.sinks: is the string 'one'; must be a list of 1 to 1024 numbers"},
+        {"attention: {sinks: [1, [2]]}", "c.yaml:1:24: attention.sinks: is a sequence; must be"},
+        {"attention: {sinks: ['1']}",
+         "c.yaml:1:21: attention.sinks: is the string '1'; must be a list of 1 to 1024 numbers "
+         "that "
+         "fp32 can hold, or FILE.npy or FILE.safetensors#TENSOR with as many as it takes, without "
+         "quotes"},
+        {"attention: {softcap: none}",
+         "c.yaml:1:22: attention.softcap: is the string 'none'; must"},
         {"attention: {mask: true}", "attention.mask: is the boolean 'true'; must be none, causal"},
         {"attention: {mask: {window: 4}}",
          "c.yaml:1:28: attention.mask.window: is the integer '4'; must be a list of 2 integers "
@@ -176,6 +194,13 @@ static void test_out_of_range(void) {
          "c.yaml:1:35: attention.mask.window: has another number of integers; must be a list of 2"},
         {"attention: {mask: {window: [1]}}",
          "c.yaml:1:28: attention.mask.window: has another number of integers; must be a list of 2"},
+        {"attention: {softcap: 0}", "c.yaml:1:22: attention.softcap: is 0; must be a number above"},
+        {"attention: {softcap: .inf}", "c.yaml:1:22: attention.softcap: is .inf; must be a number"},
+        {"attention: {sinks: []}",
+         "c.yaml:1:20: attention.sinks: has another number of numbers; must be a list of 1 to "
+         "1024"},
+        {"attention: {sinks: [1, .nan]}", "c.yaml:1:24: attention.sinks: is .nan; must be a list"},
+        {"attention: {sinks: [-4e38]}", "c.yaml:1:21: attention.sinks: is -4e38; must be a list"},
         {"attention: {mask: {documents: []}}", "attention.mask.documents: has another number of"},
         {"attention: {mask: {documents: [3, 0]}}", "c.yaml:1:35: attention.mask.documents: is 0;"},
         {"attention: {mask: {key_lengths: [-1]}}", "attention.mask.key_lengths: is -1; must be a "},
@@ -199,15 +224,19 @@ static void test_unknown_choices(void) {
     static const attn_bad_config cases[] = {
         {"attention: {mask: casual}",
          "c.yaml:1:19: attention.mask: is 'casual'; must be none, causal or a mapping of causal, "
-         "window, prefix, documents, first, key_lengths (did you mean causal?)"},
+         "window, prefix, documents, first, key_lengths, bias (did you mean causal?)"},
         {"attention: {mask: sliding}", "is 'sliding'; must be none, causal or a mapping"},
         {"attention: {mask: {causal: top_lfet}}",
          "c.yaml:1:28: attention.mask.causal: is 'top_lfet'; must be one of false, true, top_left "
          "(did you mean top_left?)"},
         {"attention: {mask: {windw: [1, 0]}}",
          "c.yaml:1:20: attention.mask.windw: is not a key; did you mean attention.mask.window ("},
-        {"attention: {mask: {sinks: 4}}",
+        {"attention: {mask: {pears: 4}}",
          "the keys of attention.mask are causal, window, prefix, "},
+        {"attention: {mask: {sinks: 4}}",
+         "c.yaml:1:20: attention.mask.sinks: is not a key; did you mean attention.sinks ("},
+        {"attention: {alibi: yes}",
+         "c.yaml:1:20: attention.alibi: is 'yes'; must be false, true or a mapping"},
         {"parallel: {circulate: rnig}", "(did you mean ring?)"},
         {"parallel: {circulate: atuo}", "must be one of auto, ring, gather (did you mean auto?)"},
         {"parallel: {layout: contigous}", "(did you mean contiguous?)"},
@@ -280,6 +309,21 @@ static void test_contradictions(void) {
     static const attn_bad_config cases[] = {
         {"attention:\n  heads: 4\n  kv_heads: 3" REST,
          "c.yaml:3:13: attention.kv_heads: is 3; must divide attention.heads, which is 4"},
+        {"attention:\n  heads: 4\n  alibi: {}" REST,
+         "c.yaml:3:3: attention.alibi: has no slopes; must be true for those of the paper, or "
+         "{slopes: [...]}"},
+        {"attention:\n  heads: 4\n  alibi: {published: true, slopes: [1, 1, 1, 1]}" REST,
+         "c.yaml:3:36: attention.alibi.slopes: contradict published: true, which has its own; give "
+         "only one of the two"},
+        {"attention:\n  heads: 4\n  alibi: {slopes: [1, 1, 1]}" REST,
+         "c.yaml:3:19: attention.alibi.slopes: has 3 numbers; must have 4, one for each of "
+         "attention.heads"},
+        {"attention:\n  heads: 4\n  sinks: [1]" REST,
+         "c.yaml:3:10: attention.sinks: has 1 number; must have 4, one for each of"},
+        {"attention:\n  heads: 4\n  sinks: w.safetensors#s" REST "output: {y: /in/w.safetensors}",
+         "output.y: would overwrite the file of attention.sinks; must be a file of its own"},
+        {"attention:\n  heads: 4\n  mask: {bias: b.npy}" REST "output: {lse: /in/b.npy}",
+         "output.lse: would overwrite the file of attention.mask.bias; must be a file of its own"},
         {HEADS, "c.yaml: input: has no tensors; give x and weights, or q, k and v, or synthetic"},
         {HEADS "input: {}", "c.yaml:2:1: input: has no tensors; give"},
         {HEADS "input: {x: x.npy}", "c.yaml:2:12: input.x: has no weights; add input.weights"},
@@ -581,6 +625,36 @@ static int has_list(const attn_integers *list, int64_t count, int64_t first, int
            list->file[0] == '\0';
 }
 
+static void test_terms(void) {
+    const char *text = "attention: {heads: 2, alibi: {slopes: [1, 2]}, sinks: s.npy}" REST;
+    static const char *const sets[] = {"attention.alibi=true", "attention.sinks=null",
+                                       "attention.mask.bias=c.npy"};
+
+    expect_ok(
+        parse("attention: {heads: 2, softcap: 30, sinks: [-1.5, 2], alibi: {slopes:\n"
+              "  [1.0e-3, 7]}, mask: {causal: true, bias: b.npy}}" REST));
+    CU_ASSERT_EQUAL(config.attention.softcap, 30);
+    CU_ASSERT_EQUAL(config.attention.sinks.count, 2);
+    CU_ASSERT_EQUAL(config.attention.sinks.values[0], -1.5);
+    CU_ASSERT_EQUAL(config.attention.sinks.values[1], 2);
+    CU_ASSERT(config.attention.alibi == 1 && config.attention.alibi_published == 0);
+    CU_ASSERT_EQUAL(config.attention.alibi_slopes.count, 2);
+    CU_ASSERT_EQUAL(config.attention.alibi_slopes.values[0], 1.0e-3);
+    CU_ASSERT_STRING_EQUAL(config.attention.mask.bias, "/in/b.npy");
+
+    /* A word replaces the section, slopes and all. */
+    expect_ok(parse_bytes(text, strlen(text), sets, 3));
+    CU_ASSERT(config.attention.alibi == 1 && config.attention.alibi_published == 1);
+    CU_ASSERT_EQUAL(config.attention.alibi_slopes.count, 0);
+    CU_ASSERT(config.attention.sinks.count == 0 && config.attention.sinks.file[0] == '\0');
+    CU_ASSERT_STRING_EQUAL(config.attention.mask.bias, "/in/c.npy");
+
+    expect_ok(parse("attention: {heads: 2, alibi: false}" REST));
+    CU_ASSERT_EQUAL(config.attention.alibi_published, 0);
+    expect_ok(parse("attention: {heads: 2}" REST));
+    CU_ASSERT(config.attention.alibi == 0 && config.attention.softcap == 0);
+}
+
 static void test_masks(void) {
     static const char *const refine[] = {"attention.mask=causal", "attention.mask.window=[128,0]",
                                          "attention.mask={first: 4}", "attention.mask.first=2"};
@@ -709,6 +783,9 @@ static void test_round_trip(void) {
         HEADS "input: {x: x, memory: m, weights: {file: w}}\nsequence: {length: 3, kv_length: 4}",
         HEADS "input: {synthetic: {d_model: 8, d_memory: 5}}\nsequence: {length: 3, kv_length: 4}",
         "attention: {heads: 4, rope: {}, qk_norm: {}}" REST,
+        "attention: {heads: 4, alibi: true, softcap: 50, mask: {bias: /in/b.npy}}" REST,
+        "attention: {heads: 2, alibi: {slopes: [0.1, -3]}, sinks: [1.0e-40, 7]}" REST,
+        "attention: {heads: 2, alibi: false, sinks: '/in/w.safetensors#layer.0.sinks'}" REST,
         "attention: {heads: 4, rope: {theta: 1.5, dim: 6, pairing: interleaved, scaling:\n"
         "  {kind: yarn, factor: 1.5, original_length: 100}}, qk_norm: {eps: 0.1}}" REST,
         "attention: {heads: 4, rope: {scaling: {kind: ntk, factor: 3}}}" REST,
@@ -906,6 +983,7 @@ int main(void) {
         {"config.bad_rotations_are_refused", test_bad_rotations},
         {"config.rotations_are_those_of_the_config", test_rotations},
         {"config.masks_are_words_or_mappings", test_masks},
+        {"config.terms_are_those_of_the_config", test_terms},
         {"config.masks_are_written_in_a_word_where_one_does", test_mask_words},
         {"config.bad_sets_are_refused", test_bad_sets},
         {"config.texts_are_kept_as_they_are", test_texts},
