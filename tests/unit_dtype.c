@@ -91,6 +91,21 @@ static void defects_are_named(void) {
     CU_ASSERT_STRING_EQUAL(text, "-infinity");
 }
 
+/* What rounding makes an infinity of is none. */
+static void minus_infinity_is_told_from_large_numbers(void) {
+    const double doubles[] = {(double)-INFINITY, (double)INFINITY, -1e300, (double)NAN};
+    const float floats[] = {-INFINITY, INFINITY, -3e38f, NAN};
+    const uint16_t fp16[] = {0xfc00, 0x7c00, 0xfbff, 0xfe00};
+    const uint16_t bf16[] = {0xff80, 0x7f80, 0xff7f, 0xffc0};
+
+    for (int i = 0; i < 4; i++) {
+        CU_ASSERT_EQUAL(attn_dtype_is_minus_infinity(ATTN_DTYPE_F64, &doubles[i]), i == 0);
+        CU_ASSERT_EQUAL(attn_dtype_is_minus_infinity(ATTN_DTYPE_F32, &floats[i]), i == 0);
+        CU_ASSERT_EQUAL(attn_dtype_is_minus_infinity(ATTN_DTYPE_F16, &fp16[i]), i == 0);
+        CU_ASSERT_EQUAL(attn_dtype_is_minus_infinity(ATTN_DTYPE_BF16, &bf16[i]), i == 0);
+    }
+}
+
 int main(void) {
     static const attn_test tests[] = {
         {"every fp16 is exact", every_fp16_is_exact},
@@ -99,6 +114,7 @@ int main(void) {
         {"fp32 converts in place", fp32_converts_in_place},
         {"unaligned elements convert", unaligned_elements_convert},
         {"defects are named", defects_are_named},
+        {"minus infinity is told from large numbers", minus_infinity_is_told_from_large_numbers},
     };
 
     return attn_test_main("dtype", tests, ATTN_TEST_COUNT(tests));
