@@ -175,7 +175,7 @@ static const problem_case cases[] = {
      {2, 5, 300, 6, 2, 16, 16, 0, 0, .mask = {0}, .terms = {.softcap = 3, .slopes = head_slopes}},
      0},
     {"ALiBi, first query beside first key, a window and first keys",
-     {1, 250, 250, 3, 3, 16, 16, 0, 0,
+     {1, 250, 310, 3, 3, 16, 16, 0, 0,
       .mask = {.causal = ATTN_CAUSAL_TOP_LEFT, WINDOW(40, 0), .first = 3},
       .terms = {.slopes = head_slopes}},
      0},
