@@ -9,9 +9,9 @@ static attn_status read_rows(attn_tensor_reader *reader, const attn_problem *pro
     for (int64_t i = 0; i < rows->run_count && error->status == ATTN_OK; i++) {
         int64_t elems = rows->runs[i].count * problem->kv_length;
 
-        attn_tensor_reader_read(
-            reader, (head * problem->length + rows->runs[i].first) * problem->kv_length, elems, out,
-            error);
+        attn_tensor_reader_read(reader,
+                                (head * problem->length + rows->runs[i].first) * problem->kv_length,
+                                elems, out, error);
         out += elems;
     }
     return error->status;
@@ -41,8 +41,7 @@ attn_status attn_bias_read(attn_tensor_reader *reader, const attn_problem *probl
     attn_ok(error);
     for (int64_t i = 0; i < keys->run_count && error->status == ATTN_OK; i++) {
         attn_tensor_reader_read(
-            reader,
-            (head * problem->length + row) * problem->kv_length + keys->runs[i].first,
+            reader, (head * problem->length + row) * problem->kv_length + keys->runs[i].first,
             keys->runs[i].count, out, error);
         out += keys->runs[i].count;
     }

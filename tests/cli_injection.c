@@ -22,18 +22,19 @@ static void write_inputs(void) {
                                            {"W_K.weight", "W_K.bias"},
                                            {"W_V.weight", "W_V.bias"},
                                            {"W_O.weight", "W_O.bias"}};
-    static float numbers[ROWS * WIDTH];
+    static float numbers[ROWS * WIDTH], bias[ROWS * ROWS];
     attn_cli_tensor tensors[8];
 
     attn_synthetic_fill(1, 0, 0, ROWS * WIDTH, 0.5f, numbers);
     for (int i = 0; i < 8; i++)
         tensors[i] = (attn_cli_tensor){names[i / 2][i % 2], WIDTH, i % 2 ? 0 : WIDTH, numbers};
     attn_cli_write_tensors(attn_cli_path("layer.safetensors"), tensors, 8);
+    attn_cli_write_floats(attn_cli_path("bias.npy"), 3, (const int64_t[]){1, ROWS, ROWS}, bias);
     attn_cli_write_floats(attn_cli_path("x.npy"), 2, (const int64_t[]){ROWS, WIDTH}, numbers);
     attn_cli_write_floats(attn_cli_path("q.npy"), 3, (const int64_t[]){4, ROWS, WIDTH / 4},
                           numbers);
     attn_cli_write_text("layer.yaml",
-                        "attention: {heads: 4, mask: causal}\n"
+                        "attention: {heads: 4, mask: {causal: true, bias: bias.npy}, alibi: true}\n"
                         "input: {x: x.npy, weights: {file: layer.safetensors}}\n"
                         "output: {y: y.npy, lse: lse.npy, report: report.json}\n"
                         "verify: {rows: 8}\n");
@@ -145,10 +146,11 @@ static int plant_nth(int nth, int rank, const boundary_row *rows, int *seen, siz
 static void a_run_fails_closed_at_each_agreement(void) {
     static const char *const whole[] = {"run", "layer.yaml", "--output-dir", "whole", NULL};
     static const boundary_row rows[] = {
-        {"cmdline", 0},  {"job", 0},     {"config", 0}, {"inputs", 0}, {"create", 0},
-        {"mesh", 0},     {"plan", 0},    {"memory", 0}, {"reach", 0},  {"attend", 0},
-        {"allocate", 0}, {"output", 0},  {"arrays", 0}, {"open", 0},   {"load", 0},
-        {"weights", 0},  {"compute", 0}, {"verify", 0}, {"write", 0},  {"report", 0},
+        {"cmdline", 0}, {"job", 0},      {"config", 0},  {"inputs", 0}, {"create", 0},
+        {"mesh", 0},    {"choose", 0},   {"plan", 0},    {"memory", 0}, {"reach", 0},
+        {"attend", 0},  {"allocate", 0}, {"output", 0},  {"arrays", 0}, {"open", 0},
+        {"load", 0},    {"weights", 0},  {"compute", 0}, {"verify", 0}, {"write", 0},
+        {"report", 0},  {"mask", 0},     {"terms", 0},
     };
     enum { ROWS_COUNT = sizeof rows / sizeof *rows, MOST_AGREEMENTS = 200 };
     const attn_command_request request = {
