@@ -16,6 +16,11 @@ attn_machine attn_machine_default(void) {
                           .network = {2e-6, 10e9}};
 }
 
+/* The nearest power of two: the choice should follow the machine, not its mood. */
+static double rounded(double rate) {
+    return exp2(round(log2(rate)));
+}
+
 /* Flops per second of the kernel's multiply-adds, the best of a few short runs. */
 static double peak_of(const attn_kernel *kernel) {
     enum { REPEATS = 5, ROUNDS = 1 << 13 };
@@ -66,7 +71,8 @@ static attn_link measure_link(MPI_Comm comm, int peer, attn_link unknown) {
         small_sec = message_sec(comm, peer, data, SMALL);
         large_sec = message_sec(comm, peer, data, LARGE);
         if (large_sec > small_sec && small_sec > 0)
-            link = (attn_link){small_sec, (LARGE - SMALL) / (large_sec - small_sec)};
+            link =
+                (attn_link){rounded(small_sec), rounded((LARGE - SMALL) / (large_sec - small_sec))};
         ATTN_MPI(MPI_Bcast(&link, 2, MPI_DOUBLE, 0, comm));
     }
     free(data);
@@ -88,7 +94,7 @@ static int first_rank_elsewhere(MPI_Comm comm, MPI_Comm node) {
 
 attn_machine attn_machine_measure(MPI_Comm comm, MPI_Comm node, const attn_kernel *kernel) {
     attn_machine machine = attn_machine_default();
-    double mine = kernel_share * peak_of(kernel);
+    double mine = rounded(kernel_share * peak_of(kernel));
     int elsewhere = first_rank_elsewhere(comm, node);
     int on_node;
 

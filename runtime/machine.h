@@ -25,8 +25,8 @@ attn_machine attn_machine_default(void);
 
 /* Measured on the ranks of `comm`, within some milliseconds: the peak of the kernel's multiply-
  * adds, of which kernels reach four fifths, and messages between two ranks of a node and between
- * two nodes; what is not there keeps its default. The slowest rank's rates, the same on all.
- * Collective. */
+ * two nodes; what is not there keeps its default. Rounded to powers of two, so that equal runs
+ * choose alike; the slowest rank's rates, the same on all. Collective. */
 attn_machine attn_machine_measure(MPI_Comm comm, MPI_Comm node, const attn_kernel *kernel);
 
 #endif

@@ -849,7 +849,7 @@ static void test_bytes_sent_are_those_of_the_formulas(void) {
 static void test_tables_of_positions_are_counted(void) {
     enum { DIM = 12 };
     attn_problem plain = {1, 301, 301, 4, 2, 16, 16, 0, 0, .mask = {.causal = ATTN_CAUSAL}};
-    attn_options options = {.threads = 1};
+    attn_options options = {.mesh_heads = 1, .circulate = "ring", .threads = 1};
 
     for (int i = 0; i < 2; i++) {
         attn_problem turned;
@@ -919,7 +919,7 @@ static void check_refused_masks(attn_problem problem) {
 /* This rank's part, which can be empty, and nothing else but the pointers to its rows. */
 static void test_biases_are_counted(void) {
     attn_problem plain = {1, 301, 250, 4, 2, 16, 16, 0, 0, .mask = {0}};
-    attn_options options = {.threads = 1};
+    attn_options options = {.mesh_heads = 1, .circulate = "ring", .threads = 1};
 
     for (int i = 0; i < 2; i++) {
         attn_problem capped = plain, biased = plain;
