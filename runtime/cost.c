@@ -141,7 +141,9 @@ static head_share share_heads(const attn_problem *problem, int64_t members) {
 
 /* Rows of the busiest of `parts`. */
 static double most_rows(int64_t rows, int64_t parts) {
-    return (double)(rows / parts + (rows % parts != 0));
+    const int64_t most = rows / parts + (rows % parts != 0);
+
+    return (double)most;
 }
 
 static void predict_exchange(const attn_problem *p, double elem_bytes, const attn_cluster *cluster,

@@ -384,8 +384,8 @@ static attn_status plan_all(attn_plan *plan, const attn_options *options, attn_e
     return attn_agree(plan->mesh.world, "allocate", error);
 }
 
-/* Rates are measured only where they decide something. Collective on `comm`. */
-static attn_cluster cluster_of(const attn_plan *plan, MPI_Comm comm, MPI_Comm node, int is_open) {
+/* The ranks there are, with the rates of an ordinary cluster. Collective on `comm`. */
+static attn_cluster cluster_of(const attn_plan *plan, MPI_Comm comm, MPI_Comm node) {
     attn_cluster cluster = {.threads = plan->threads, .machine = attn_machine_default()};
     int ranks, on_node, most;
 
@@ -395,7 +395,6 @@ static attn_cluster cluster_of(const attn_plan *plan, MPI_Comm comm, MPI_Comm no
     ATTN_MPI(MPI_Allreduce(MPI_IN_PLACE, &cluster.threads, 1, MPI_INT, MPI_MIN, comm));
     cluster.ranks = ranks;
     cluster.ranks_per_node = most;
-    if (is_open && ranks > 1) cluster.machine = attn_machine_measure(comm, node, plan->kernel);
     return cluster;
 }
 
@@ -407,14 +406,12 @@ static attn_status choose_and_make_mesh(attn_plan *plan, MPI_Comm comm, const at
                             .circulate = options->circulate,
                             .layout = layout_kind(options),
                             .storage = options->storage};
-    int is_open =
-        wish.members == ATTN_PLAN_AUTO || wish.shards == ATTN_PLAN_AUTO || wish.circulate == NULL;
     attn_cluster cluster;
     MPI_Comm node;
 
     ATTN_MPI(MPI_Comm_split_type(comm, MPI_COMM_TYPE_SHARED, 0, MPI_INFO_NULL, &node));
     plan->threads = options->threads != ATTN_PLAN_AUTO ? options->threads : attn_threads_auto(node);
-    cluster = cluster_of(plan, comm, node, is_open);
+    cluster = cluster_of(plan, comm, node);
     ATTN_MPI(MPI_Comm_free(&node));
     attn_choose(&plan->problem, &wish, &cluster, &plan->choice, error);
     if (attn_agree(comm, "choose", error) != ATTN_OK) return error->status;

@@ -148,10 +148,10 @@ typedef struct attn_plan_info {
     int64_t first_kv_head, kv_head_count;    /* kv heads needed for them */
     attn_row_list shard_queries, shard_keys; /* rows of this rank's shard; the plan's */
     double imbalance;                        /* unmasked pairs of the shards: most over mean */
-    double predicted_sec; /* of an execution: sizes over rates, measured when something was auto */
+    double predicted_sec; /* of an execution: sizes over the rates of an ordinary cluster */
     char why[160];        /* why this mesh, circulation and layout; "" when all was stated */
-    int64_t bytes; /* that this rank's plan and the caller's arrays take */
-    double flops;  /* of all ranks: 2 (d_k + d_v) per unmasked pair, head and batch item */
+    int64_t bytes;        /* that this rank's plan and the caller's arrays take */
+    double flops;         /* of all ranks: 2 (d_k + d_v) per unmasked pair, head and batch item */
 } attn_plan_info;
 
 typedef struct attn_plan attn_plan;
