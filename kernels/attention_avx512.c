@@ -1,6 +1,7 @@
 /* attention_avx512.c: attention with AVX-512 (F, BW, DQ, VL), on fp32 and on bf16 that is
  * widened. The steps, the cost and the scratch are those of attention_simd.h. */
 #include "attnspan/kernels.h"
+#include "blocks_avx512.h"
 #include "cpu.h"
 #include "kernels_internal.h"
 #include "vectors_avx512.h"
