@@ -14,6 +14,7 @@ enum {
     /* XCR0 */
     STATE_YMM = 0x6,  /* XMM and the upper halves of YMM */
     STATE_ZMM = 0xe6, /* these, the masks and both parts of ZMM */
+    STATE_TILES = 0x60000,
     /* leaf 1, ecx */
     LEAF1_FMA = 1 << 12,
     LEAF1_OSXSAVE = 1 << 27,
@@ -21,7 +22,10 @@ enum {
     LEAF7_AVX2 = 1 << 5,
     LEAF7_AVX512F = 1 << 16,
     LEAF7_AVX512DQ = 1 << 17,
-    LEAF7_AVX512BW = 1 << 30
+    LEAF7_AVX512BW = 1 << 30,
+    /* leaf 7.0, edx */
+    LEAF7_AMX_BF16 = 1 << 22,
+    LEAF7_AMX_TILE = 1 << 24
 };
 static const uint32_t leaf7_avx512vl = UINT32_C(1) << 31; /* past an enumerator's range */
 
@@ -52,6 +56,7 @@ unsigned attn_cpu_features(void) {
                             (uint32_t)LEAF7_AVX512BW | leaf7_avx512vl;
     uint32_t eax, ebx, ecx, edx, state;
     unsigned features = 0;
+    int tiles;
 
     if (!__get_cpuid(1, &eax, &ebx, &ecx, &edx)) return 0;
     if (!has_all(ecx, (uint32_t)LEAF1_OSXSAVE | (uint32_t)LEAF1_FMA)) return 0;
@@ -61,10 +66,14 @@ unsigned attn_cpu_features(void) {
     features |= ATTN_CPU_AVX2;
     if (!has_all(state, STATE_ZMM) || !has_all(ebx, avx512)) return features;
     features |= ATTN_CPU_AVX512;
+    tiles = has_all(state, STATE_TILES) &&
+            has_all(edx, (uint32_t)LEAF7_AMX_BF16 | (uint32_t)LEAF7_AMX_TILE);
     /* eax of leaf 7.0 is the number of its subleaves beyond the first. */
     if (eax >= 1 && __get_cpuid_count(7, 1, &eax, &ebx, &ecx, &edx) &&
-        has_all(eax, LEAF7_1_AVX512_BF16))
+        has_all(eax, LEAF7_1_AVX512_BF16)) {
         features |= ATTN_CPU_AVX512_BF16 | (is_intel() ? 0u : ATTN_CPU_FAST_DOT_BF16);
+        if (tiles) features |= ATTN_CPU_AMX_BF16;
+    }
     return features;
 }
 

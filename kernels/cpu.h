@@ -12,7 +12,10 @@ enum {
     ATTN_CPU_AVX512_BF16 = 4, /* the same and AVX512_BF16 */
     /* Not a feature but a rate: one VDPBF16PS takes no longer than a fused multiply-add of the
      * same width, as on AMD's processors; on Intel's (to Granite Rapids) it takes four times. */
-    ATTN_CPU_FAST_DOT_BF16 = 8
+    ATTN_CPU_FAST_DOT_BF16 = 8,
+    /* AMX_TILE, AMX_BF16 and the above, with the state of tiles; whether the process may use it
+     * is for Linux to say. */
+    ATTN_CPU_AMX_BF16 = 16
 };
 
 /* Asks the processor at each call; 0 where it is not an x86. */

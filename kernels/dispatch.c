@@ -13,12 +13,19 @@
 static const struct level {
     const char *name;
     const attn_kernel *kernels[ATTN_STORAGES];
+    unsigned fast_with; /* what else the CPU must have (cpu.h) for the level to be faster than the
+                           ones below */
 } levels[] = {
-    {"generic", {&attn_kernel_generic, &attn_kernel_generic_bf16}}, /* runs everywhere: first */
+    {"generic", {&attn_kernel_generic, &attn_kernel_generic_bf16}, 0}, /* runs everywhere: first */
 #if defined(__x86_64__)
-    {"avx2", {&attn_kernel_avx2, &attn_kernel_avx2_bf16}},
-    {"avx512", {&attn_kernel_avx512, &attn_kernel_avx512_widened}},
-    {"avx512_bf16", {&attn_kernel_avx512, &attn_kernel_avx512_bf16}},
+    {"avx2", {&attn_kernel_avx2, &attn_kernel_avx2_bf16}, 0},
+    {"avx512", {&attn_kernel_avx512, &attn_kernel_avx512_widened}, 0},
+    /* Where its products run at less than the rate of fused multiply-adds, widening the elements
+     * to fp32 is faster. */
+    {"avx512_bf16", {&attn_kernel_avx512, &attn_kernel_avx512_bf16}, ATTN_CPU_FAST_DOT_BF16},
+#if defined(ATTN_HAS_AMX) /* CMake says so where the compiler has it */
+    {"amx_bf16", {&attn_kernel_avx512, &attn_kernel_amx_bf16}, 0},
+#endif
 #endif
 };
 
@@ -43,13 +50,13 @@ static int32_t level_named(const char *name) {
     return level;
 }
 
-/* Supported, and faster than the levels below. Where products of bf16 pairs run at less than
- * the rate of fused multiply-adds, widening the elements to fp32 is faster. */
+/* Supported, and faster than the levels below. */
 static int worth_it(int32_t level, attn_storage storage) {
     const attn_kernel *kernel = levels[level].kernels[storage];
+    const unsigned fast_with = levels[level].fast_with;
 
     if (kernel == levels[level - 1].kernels[storage] || !kernel->supported()) return 0;
-    return kernel->depth == 1 || (attn_cpu_features() & ATTN_CPU_FAST_DOT_BF16) != 0;
+    return (attn_cpu_features() & fast_with) == fast_with;
 }
 
 int32_t attn_kernel_best(attn_storage storage) {

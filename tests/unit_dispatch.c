@@ -49,7 +49,8 @@ static void test_cap(void) {
         for (int32_t level = 0; level < attn_kernel_levels(); level++) {
             CU_ASSERT(setenv(ATTN_KERNEL_VARIABLE, attn_kernel_name(level), 1) == 0);
             CU_ASSERT(attn_kernel_best(stored) <= level && attn_kernel_best(stored) <= best);
-            if (level <= best && attn_kernel_of(level, stored)->supported())
+            /* Pairs of bf16 on vectors may be slower than the level below. */
+            if (level == best || (level < best && attn_kernel_of(level, stored)->depth == 1))
                 CU_ASSERT_EQUAL(attn_kernel_best(stored), level);
         }
         CU_ASSERT(setenv(ATTN_KERNEL_VARIABLE, "Generic", 1) == 0);
