@@ -32,7 +32,7 @@ typedef struct machine {
     attn_rates one, all;            /* of one core, and of all */
 } machine;
 
-/* The kernel whose products are of bf16 pairs; NULL where this CPU has none. */
+/* The best level's kernel whose products are of bf16 pairs; NULL where this CPU has none. */
 static const attn_kernel *dot_bf16_kernel(void) {
     int32_t level = attn_kernel_levels() - 1;
 
@@ -78,9 +78,12 @@ static void print_table(const machine *self) {
     printf("  mpi        %s\n\n", self->mpi);
     printf("  %-38s %10s %10s\n", "measured", "one core", "all cores");
     print_rate("fp32 multiply-adds, GFLOP/s", self->one.fma_gflops, self->all.fma_gflops);
-    if (dot_bf16_kernel() != NULL)
-        print_rate("products of bf16 pairs, GFLOP/s", self->one.dot_bf16_gflops,
-                   self->all.dot_bf16_gflops);
+    if (dot_bf16_kernel() != NULL) {
+        char what[64];
+
+        (void)snprintf(what, sizeof what, "bf16 products (%s), GFLOP/s", dot_bf16_kernel()->name);
+        print_rate(what, self->one.dot_bf16_gflops, self->all.dot_bf16_gflops);
+    }
     print_rate("attention kernel, d = 64, GFLOP/s", self->one.kernel_gflops,
                self->all.kernel_gflops);
     print_rate("sgemm, GFLOP/s", self->one.sgemm_gflops, self->all.sgemm_gflops);
@@ -101,12 +104,13 @@ static json_t *rates_json(const attn_rates *rates) {
 }
 
 static attn_status print_json(const machine *self, attn_error *error) {
-    json_t *json =
-        json_pack("{s:s, s:s, s:i, s:s, s:s, s:s, s:s, s:s, s:{s:o, s:o}}", "version", ATTN_VERSION,
-                  "cpu", self->cpu, "cores", self->cores, "kernel", self->kernel->name,
-                  "kernel_bf16", self->kernel_bf16->name, "blas", self->blas, "blas_reason",
-                  self->blas_reason, "mpi", self->mpi, "peaks", "one_core", rates_json(&self->one),
-                  "all_cores", rates_json(&self->all));
+    const attn_kernel *dot = dot_bf16_kernel();
+    json_t *json = json_pack(
+        "{s:s, s:s, s:i, s:s, s:s, s:s?, s:s, s:s, s:s, s:{s:o, s:o}}", "version", ATTN_VERSION,
+        "cpu", self->cpu, "cores", self->cores, "kernel", self->kernel->name, "kernel_bf16",
+        self->kernel_bf16->name, "kernel_dot_bf16", dot == NULL ? NULL : dot->name, "blas",
+        self->blas, "blas_reason", self->blas_reason, "mpi", self->mpi, "peaks", "one_core",
+        rates_json(&self->one), "all_cores", rates_json(&self->all));
     char *text = json == NULL ? NULL : json_dumps(json, JSON_INDENT(2));
 
     json_decref(json);
