@@ -8,7 +8,7 @@
 
 #include "memory.h"
 
-enum { REPEATS = 5 };
+enum { REPEATS = 3 };
 
 /* Fills with small, differing numbers. */
 static void fill(float *data, int64_t count) {
