@@ -340,6 +340,11 @@ static void run_tile(worker *self, const attn_tile *tile, int32_t step) {
     finish(self, tile, tree->root);
 }
 
+/* Whether there is nothing to look after between tiles. */
+static int is_quiet(const attn_attend *attend, const attn_transfer *transfer) {
+    return attend->on_progress == NULL && (transfer == NULL || transfer->count == 0);
+}
+
 void attn_attend_step(attn_attend *attend, int32_t step, const void *query, float *out,
                       attn_transfer *transfer) {
     const attn_merge_tree *tree = &attend->tree;
@@ -347,33 +352,42 @@ void attn_attend_step(attn_attend *attend, int32_t step, const void *query, floa
     const int64_t ops = tree->step_first[step + 1] - before;
     int64_t count = attend->tiling.count;
     int64_t done = 0;
+    double busy_sec = 0;
+    int busy_threads = 0;
 
     if (ops == 0 && step != tree->root_step) return;
-#pragma omp parallel num_threads(attend->threads)
+#pragma omp parallel num_threads(attend->threads) reduction(+ : busy_sec, busy_threads)
     {
         int thread = omp_get_thread_num();
+        double start = omp_get_wtime(); /* moved on by what is no computing */
         worker self = worker_of(attend, thread);
 
         self.pieces = attend->arrivals->pieces + attend->arrivals->step_first[step];
         self.query = query;
         self.out = out;
-#pragma omp for schedule(dynamic)
+#pragma omp for schedule(dynamic) nowait
         for (int64_t number = 0; number < count; number++) {
             attn_tile tile = attn_tiling_tile(&attend->tiling, number);
+            double computed;
             int64_t so_far;
 
+            busy_threads = 1;
             run_tile(&self, &tile, step);
 #pragma omp atomic capture
             so_far = ++done;
-            if (thread != 0) continue; /* only the calling thread may talk to MPI */
+            if (thread != 0 || is_quiet(attend, transfer)) continue; /* others may not call MPI */
+            computed = omp_get_wtime();
             if (transfer != NULL) attn_transfer_poll(transfer);
             if (attend->on_progress != NULL)
                 attend->on_progress(
                     attend->progress_context,
                     ((double)before + (double)ops * (double)so_far / (double)count) /
                         (double)(all > 0 ? all : 1));
+            start += omp_get_wtime() - computed;
         }
+        if (busy_threads > 0) busy_sec = omp_get_wtime() - start;
     }
+    if (busy_threads > 0) attend->compute_sec += busy_sec / busy_threads;
 }
 
 void attn_attend_destroy(attn_attend *attend) {

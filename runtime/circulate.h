@@ -44,6 +44,9 @@ struct attn_circulation {
     attn_status (*plan)(attn_circulate *circulate, attn_buffers *buffers, int64_t *pieces,
                         attn_error *error);
 
+    /* Bytes that this rank sends in an execution. */
+    int64_t (*send_bytes)(const attn_circulate *circulate);
+
     /* Moves the shards and attends to all of them. Collective on the axis. */
     void (*execute)(attn_circulate *circulate, attn_attend *attend, const void *query, float *out);
 };
@@ -69,6 +72,9 @@ int attn_circulate_needs(const attn_circulate *circulate, int64_t by, const attn
  * though ranks may return different statuses. ATTN_ERR_MEMORY. */
 attn_status attn_circulate_plan(attn_circulate *circulate, attn_buffers *buffers,
                                 attn_error *error);
+
+/* Bytes that this rank sends in an execution, from what was planned. Not collective. */
+int64_t attn_circulate_send_bytes(const attn_circulate *circulate);
 
 /* This rank's own shard, to be packed into before an execution: circulate->own, slice_count
  * slices, which now have their data: one behind the other in blocks[0]. */

@@ -181,6 +181,18 @@ static void start(attn_circulate *circulate, int64_t slice) {
     }
 }
 
+/* Every slice of the own shard to all that need it. */
+static int64_t send_bytes(const attn_circulate *circulate) {
+    int64_t bytes = 0;
+
+    for (int64_t slice = 0; slice < circulate->slice_count; slice++)
+        for (int to = 0; to < circulate->shard_count; to++)
+            if (to != circulate->shard &&
+                attn_circulate_needs(circulate, to, &circulate->own[slice]))
+                bytes += circulate->own[slice].bytes;
+    return bytes;
+}
+
 static void execute(attn_circulate *circulate, attn_attend *attend, const void *query, float *out) {
     attn_arrivals *arrivals = &circulate->arrivals;
 
@@ -193,4 +205,4 @@ static void execute(attn_circulate *circulate, attn_attend *attend, const void *
     }
 }
 
-const attn_circulation attn_circulate_gather = {"gather", plan, execute};
+const attn_circulation attn_circulate_gather = {"gather", plan, send_bytes, execute};

@@ -157,6 +157,18 @@ static void start(attn_circulate *circulate, int step) {
                            modulo(circulate->shard + side, shards));
 }
 
+static int64_t send_bytes(const attn_circulate *circulate) {
+    int64_t bytes = 0;
+
+    for (int step = 1; step < circulate->arrivals.steps; step++) {
+        ring_step at = step_at(circulate, step);
+
+        if (travels(circulate, going(circulate, at), at))
+            bytes += shard_of(circulate, going(circulate, at))->bytes;
+    }
+    return bytes;
+}
+
 static void execute(attn_circulate *circulate, attn_attend *attend, const void *query, float *out) {
     attn_arrivals *arrivals = &circulate->arrivals;
 
@@ -169,4 +181,4 @@ static void execute(attn_circulate *circulate, attn_attend *attend, const void *
     }
 }
 
-const attn_circulation attn_circulate_ring = {"ring", plan, execute};
+const attn_circulation attn_circulate_ring = {"ring", plan, send_bytes, execute};

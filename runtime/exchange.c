@@ -104,6 +104,22 @@ void attn_exchange_wait(attn_exchange *exchange) {
     attn_transfer_wait(&exchange->transfer);
 }
 
+int64_t attn_exchange_bytes_to_heads(const attn_exchange *exchange) {
+    int64_t others = 0;
+
+    for (int j = 0; j < exchange->members; j++)
+        if (j != exchange->member) others += row_bytes(exchange, j);
+    return exchange->rows[exchange->member] * others;
+}
+
+int64_t attn_exchange_bytes_to_rows(const attn_exchange *exchange) {
+    int64_t others = 0;
+
+    for (int j = 0; j < exchange->members; j++)
+        if (j != exchange->member) others += exchange->rows[j];
+    return others * row_bytes(exchange, exchange->member);
+}
+
 void attn_exchange_destroy(attn_exchange *exchange) {
     attn_transfer_destroy(&exchange->transfer);
     free(exchange->offset);

@@ -36,10 +36,8 @@ static void start(attn_plan *plan) {
 
     plan->stats = (attn_stats){0};
     list_transfers(plan, transfers);
-    for (int i = 0; i < TRANSFERS; i++) {
-        transfers[i]->sent_bytes = 0;
-        transfers[i]->sent_messages = 0;
-    }
+    for (int i = 0; i < TRANSFERS; i++) attn_transfer_reset(transfers[i]);
+    plan->attend.compute_sec = 0;
 }
 
 static void stop(attn_plan *plan) {
@@ -49,7 +47,11 @@ static void stop(attn_plan *plan) {
     for (int i = 0; i < TRANSFERS; i++) {
         plan->stats.sent_bytes += transfers[i]->sent_bytes;
         plan->stats.sent_messages += transfers[i]->sent_messages;
+        plan->stats.wait_sec += transfers[i]->wait_sec;
     }
+    plan->stats.compute_sec = plan->attend.compute_sec;
+    plan->stats.transfer_sec = plan->circulate.transfer.flight_sec;
+    plan->stats.hidden_sec = plan->stats.transfer_sec - plan->circulate.transfer.wait_sec;
     plan->stats.circulated_bytes = plan->circulate.transfer.sent_bytes;
     plan->stats.circulated_messages = plan->circulate.transfer.sent_messages;
 }
@@ -154,6 +156,11 @@ void attn_plan_get_info(const attn_plan *plan, attn_plan_info *info) {
         .imbalance = attn_layout_imbalance(&plan->query_layout, &mask),
         .predicted_sec = plan->choice.cost.total_sec,
         .bytes = plan->buffers.bytes,
+        .send_bytes = attn_exchange_bytes_to_heads(&plan->query.exchange) +
+                      attn_exchange_bytes_to_heads(&plan->key.exchange) +
+                      attn_exchange_bytes_to_heads(&plan->value.exchange) +
+                      attn_exchange_bytes_to_rows(&plan->output.exchange) +
+                      attn_circulate_send_bytes(&plan->circulate),
         .flops = 2.0 * ((double)problem->key_dim + (double)problem->value_dim) *
                  (double)attn_mask_pairs(&mask, ATTN_MASK_EVERY_ITEM, 0, problem->length) *
                  (double)problem->heads,

@@ -32,6 +32,7 @@ static int piece_count(const attn_transfer *transfer, int64_t left) {
 
 static MPI_Request *next_request(attn_transfer *transfer) {
     assert(transfer->count < transfer->capacity);
+    if (transfer->count == 0) transfer->started = MPI_Wtime();
     return &transfer->requests[transfer->count++];
 }
 
@@ -53,17 +54,35 @@ void attn_transfer_receive(attn_transfer *transfer, void *data, int64_t bytes, i
     }
 }
 
+void attn_transfer_reset(attn_transfer *transfer) {
+    transfer->sent_bytes = 0;
+    transfer->sent_messages = 0;
+    transfer->wait_sec = 0;
+    transfer->flight_sec = 0;
+}
+
+static void land(attn_transfer *transfer, double now) {
+    transfer->flight_sec += now - transfer->started;
+    transfer->count = 0;
+}
+
 void attn_transfer_poll(attn_transfer *transfer) {
     int done;
 
     if (transfer->count == 0) return;
     ATTN_MPI(MPI_Testall(transfer->count, transfer->requests, &done, MPI_STATUSES_IGNORE));
-    if (done) transfer->count = 0;
+    if (done) land(transfer, MPI_Wtime());
 }
 
 void attn_transfer_wait(attn_transfer *transfer) {
+    double start, end;
+
+    if (transfer->count == 0) return;
+    start = MPI_Wtime();
     ATTN_MPI(MPI_Waitall(transfer->count, transfer->requests, MPI_STATUSES_IGNORE));
-    transfer->count = 0;
+    end = MPI_Wtime();
+    transfer->wait_sec += end - start;
+    land(transfer, end);
 }
 
 void attn_broadcast_floats(MPI_Comm comm, float *data, int64_t elems) {

@@ -20,8 +20,14 @@ typedef struct attn_transfer {
     MPI_Request *requests; /* owned */
     int64_t piece_bytes;   /* largest piece of a message */
     int count, capacity;   /* requests in flight, and room */
-    int64_t sent_bytes;    /* since the last reset by its owner */
-    int64_t sent_messages; /* likewise; one however it is cut */
+
+    /* Since the last reset by its owner. */
+    int64_t sent_bytes;
+    int64_t sent_messages; /* one however it is cut */
+    double wait_sec;       /* in attn_transfer_wait */
+    double flight_sec;     /* from the first message in flight until all are seen done */
+
+    double started; /* when the first of those in flight was */
 } attn_transfer;
 
 /* Requests that a message of that many bytes takes. */
@@ -34,6 +40,9 @@ attn_status attn_transfer_create(attn_transfer *transfer, MPI_Comm comm, int64_t
 /* Starts sending, or receiving, `bytes` bytes. */
 void attn_transfer_send(attn_transfer *transfer, const void *data, int64_t bytes, int peer);
 void attn_transfer_receive(attn_transfer *transfer, void *data, int64_t bytes, int peer);
+
+/* Forgets bytes, messages and times. */
+void attn_transfer_reset(attn_transfer *transfer);
 
 /* Lets MPI make progress; nothing moves over TCP outside of MPI calls. */
 void attn_transfer_poll(attn_transfer *transfer);

@@ -131,7 +131,14 @@ typedef struct attn_stats {
     double exchange_sec; /* rows ↔ heads, both ways */
     double attend_sec;   /* packing, circulation, kernels, merging */
     double output_sec;   /* W^O; with q, k, v given: the rearrangement of out */
-    int64_t sent_bytes;  /* to other ranks */
+
+    /* Within these: */
+    double compute_sec;  /* of attend: kernels and merging, the mean over threads with work */
+    double wait_sec;     /* of exchange and attend: blocked until messages are through */
+    double transfer_sec; /* of attend: from the first message of a step until all are seen done */
+    double hidden_sec;   /* of transfer: not blocked meanwhile */
+
+    int64_t sent_bytes; /* to other ranks */
     int64_t sent_messages;
     int64_t circulated_bytes, circulated_messages; /* of these, keys and values in circulation */
 } attn_stats;
@@ -151,6 +158,7 @@ typedef struct attn_plan_info {
     double predicted_sec; /* of an execution: sizes over the rates of an ordinary cluster */
     char why[160];        /* why this mesh, circulation and layout; "" when all was stated */
     int64_t bytes;        /* that this rank's plan and the caller's arrays take */
+    int64_t send_bytes;   /* to other ranks in an execution, by formula */
     double flops;         /* of all ranks: 2 (d_k + d_v) per unmasked pair, head and batch item */
 } attn_plan_info;
 
