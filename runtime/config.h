@@ -23,6 +23,14 @@ enum { ATTN_AUTO = -1 }; /* of an integer or choice: left to the program */
 /* How synthetic input is made: a whole layer (x and weights), or q, k, v. */
 typedef enum attn_synthetic { ATTN_SYNTHETIC_LAYER, ATTN_SYNTHETIC_QKV } attn_synthetic;
 
+/* What the points of a sweep over ranks are to each other: one problem, as many tokens a rank, or
+ * nothing. */
+typedef enum attn_bench_mode {
+    ATTN_BENCH_STRONG,
+    ATTN_BENCH_WEAK,
+    ATTN_BENCH_NONE
+} attn_bench_mode;
+
 /* Where a key's value came from. line 0: a default. */
 typedef struct attn_mark {
     int32_t set; /* 0: the file; i + 1: the i-th --set */
@@ -122,8 +130,12 @@ typedef struct attn_config {
 
     struct {
         attn_sweep sweep; /* no axes: one point */
+        int32_t mode;     /* attn_bench_mode; ATTN_AUTO: strong where ranks are swept */
         int64_t repeats;  /* timed executions of each point */
         int64_t warmup;   /* executions before the timed one, each time */
+        double budget_sec;             /* 0: no limit */
+        char samples[ATTN_PATH_BYTES]; /* a .csv; "": none */
+        int32_t resume;                /* whether to go on with the samples that are there */
     } bench;
 
     attn_mark marks[ATTN_CONFIG_MAX_KEYS]; /* per row of the key table */

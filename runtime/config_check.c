@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "attnspan/kernels.h"
+#include "config_bench.h"
 #include "config_fail.h"
 #include "config_keys.h"
 #include "config_rope.h"
@@ -277,9 +278,13 @@ static attn_status check_tolerance(attn_config *config, attn_error *error) {
 
 attn_status attn_config_check(attn_config *config, attn_error *error) {
     static attn_status (*const checks[])(attn_config *, attn_error *) = {
-        check_required, check_heads,     check_memory,    check_input_form, check_layer,
-        check_qkv,      check_synthetic, check_head_dim,  check_kv_length,  attn_config_rope_check,
-        check_terms,    check_outputs,   check_tolerance,
+        check_required,  check_heads,
+        check_memory,    check_input_form,
+        check_layer,     check_qkv,
+        check_synthetic, check_head_dim,
+        check_kv_length, attn_config_rope_check,
+        check_terms,     check_outputs,
+        check_tolerance, attn_config_bench_check,
     };
 
     for (size_t i = 0; i < sizeof checks / sizeof *checks; i++) {

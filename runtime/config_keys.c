@@ -9,6 +9,7 @@
 #include "attnspan/kernels.h"
 #include "attnspan/rope.h"
 #include "circulate.h"
+#include "config_bench.h"
 #include "layout.h"
 #include "weights.h"
 
@@ -33,6 +34,12 @@ static const char *causal_name(int causal) {
         [ATTN_NOT_CAUSAL] = "false", [ATTN_CAUSAL] = "true", [ATTN_CAUSAL_TOP_LEFT] = "top_left"};
 
     return causal >= 0 && causal < (int)(sizeof names / sizeof *names) ? names[causal] : NULL;
+}
+
+static const char *resume_name(int resume) {
+    static const char *const names[] = {"false", "true"};
+
+    return resume >= 0 && resume < (int)(sizeof names / sizeof *names) ? names[resume] : NULL;
 }
 
 /* Masks that are one word: index as in causal_name. */
@@ -174,9 +181,15 @@ static const attn_config_key keys[] = {
     {"bench", "a sweep over configs, timed", SECTION},
     {"bench.sweep", "keys and the values that they take in turn", .type = ATTN_CONFIG_SWEEP,
      AT(bench.sweep)},
+    {"bench.mode", "what a sweep over ranks keeps", CHOICE(bench.mode, attn_config_bench_mode_name),
+     OR_AUTO},
     {"bench.repeats", "timed executions of each point", INTEGER(bench.repeats, 1, 1000),
      DEFAULT(5)},
     {"bench.warmup", "executions before each timed one", INTEGER(bench.warmup, 0, 100), DEFAULT(1)},
+    {"bench.budget_sec", "seconds after which no sample is begun", NUMBER(bench.budget_sec)},
+    {"bench.samples", "file with a line for each sample", OUTPUT_PATH(bench.samples)},
+    {"bench.resume", "whether to go on with the samples that are there",
+     CHOICE(bench.resume, resume_name), DEFAULT(1)},
 };
 
 enum { KEY_COUNT = sizeof keys / sizeof *keys };

@@ -20,6 +20,36 @@ int32_t attn_sweep_value(const attn_sweep *sweep, int64_t point, int32_t axis) {
     return (int32_t)(point % sweep->axis[axis].count);
 }
 
+int32_t attn_sweep_axis_of(const attn_sweep *sweep, const char *key) {
+    for (int32_t i = 0; i < sweep->axes; i++)
+        if (strcmp(sweep->axis[i].key, key) == 0) return i;
+    return -1;
+}
+
+int32_t attn_sweep_ranks_axis(const attn_sweep *sweep) {
+    return attn_sweep_axis_of(sweep, ATTN_SWEEP_RANKS);
+}
+
+/* What a sweep takes beside the keys of a config. A value is tried in the field of another
+ * integer, in a config that is thrown away. */
+static const attn_config_key ranks_key = {
+    .path = ATTN_SWEEP_RANKS,
+    .type = ATTN_CONFIG_INTEGER,
+    .offset = offsetof(attn_config, sequence.length),
+    .min = 1,
+    .max = (int64_t)1 << 20,
+};
+
+/* The key of an axis; NULL: there is none. *row: its row in the table, or -1. */
+static const attn_config_key *find_key(const char *path, int32_t *row) {
+    int32_t count;
+    const attn_config_key *keys = attn_config_keys(&count);
+
+    *row = attn_config_key_find(path);
+    if (*row >= 0) return &keys[*row];
+    return strcmp(path, ATTN_SWEEP_RANKS) == 0 ? &ranks_key : NULL;
+}
+
 /* Whether a sweep may change the key: one value, no file, and not the sweep itself. */
 static int is_swept(const attn_config_key *key) {
     return (key->type == ATTN_CONFIG_INTEGER || key->type == ATTN_CONFIG_NUMBER ||
@@ -35,7 +65,6 @@ typedef struct axis_reader {
     attn_config_try *try_value;
     const void *context;
     attn_error *error;
-    const attn_config_key *keys; /* the table */
 } axis_reader;
 
 static attn_status fail_at(const attn_config *config, attn_mark mark, const char *key,
@@ -44,23 +73,25 @@ static attn_status fail_at(const attn_config *config, attn_mark mark, const char
 }
 
 /* One value of an axis: tried on a copy of the config, and kept as text. */
-static attn_status read_value(const axis_reader *reader, int32_t row, size_t index,
-                              attn_sweep_axis *axis) {
+static attn_status read_value(const axis_reader *reader, size_t index, attn_sweep_axis *axis) {
     const attn_config *config = reader->config;
     const attn_config_node *node = &reader->tree->nodes[index];
     attn_error *error = reader->error;
     const char *key = axis->key;
     attn_config *trial = malloc(sizeof *trial);
     attn_status status;
+    int32_t row;
+    const attn_config_key *found = find_key(key, &row);
 
     if (trial == NULL) return attn_fail(error, ATTN_ERR_MEMORY, "out of memory");
     *trial = *config;
-    attn_config_key_reset(trial, row);
-    if (attn_config_value_is_null(node)) {
-        free(trial);
-        return attn_config_value_fail(config, &reader->keys[row], node, error);
-    }
-    status = reader->try_value(reader->context, trial, row, reader->tree, index);
+    if (row >= 0) attn_config_key_reset(trial, row);
+    if (attn_config_value_is_null(node))
+        status = attn_config_value_fail(config, found, node, error);
+    else if (row >= 0)
+        status = reader->try_value(reader->context, trial, row, reader->tree, index);
+    else
+        status = attn_config_value_set(trial, found, node, "", error);
     free(trial);
     if (status != ATTN_OK) return status;
     if (axis->count == ATTN_SWEEP_VALUES ||
@@ -79,14 +110,14 @@ static attn_status read_axis(const axis_reader *reader, size_t index) {
     const attn_config_node *node = &tree->nodes[index];
     attn_sweep *sweep = &config->bench.sweep;
     attn_sweep_axis *axis = &sweep->axis[sweep->axes];
-    int32_t count, row = attn_config_key_find(node->key);
-    const attn_config_key *keys = attn_config_keys(&count);
+    int32_t row;
+    const attn_config_key *key = find_key(node->key, &row);
 
-    if (row < 0 || !is_swept(&keys[row]) || strlen(node->key) >= ATTN_SWEEP_TEXT)
+    if (key == NULL || !is_swept(key) || strlen(node->key) >= ATTN_SWEEP_TEXT)
         return attn_config_fail_at(config->file, node->key_mark, "bench.sweep", error,
                                    ATTN_ERR_CONFIG,
                                    "cannot sweep %s; name a key with one value and no file, as "
-                                   "sequence.length",
+                                   "sequence.length, or ranks",
                                    attn_config_show(node->key, node->key_bytes).text);
     for (int32_t i = 0; i < sweep->axes; i++)
         if (strcmp(sweep->axis[i].key, node->key) == 0)
@@ -100,7 +131,7 @@ static attn_status read_axis(const axis_reader *reader, size_t index) {
                        error);
     memcpy(axis->key, node->key, strlen(node->key) + 1);
     for (size_t i = index + 1; i < node->end; i = tree->nodes[i].end)
-        if (read_value(reader, row, i, axis) != ATTN_OK) return error->status;
+        if (read_value(reader, i, axis) != ATTN_OK) return error->status;
     sweep->axes++;
     return ATTN_OK;
 }
@@ -108,8 +139,7 @@ static attn_status read_axis(const axis_reader *reader, size_t index) {
 attn_status attn_config_sweep_read(attn_config *config, const attn_config_tree *tree, size_t index,
                                    attn_config_try *try_value, const void *context,
                                    attn_error *error) {
-    int32_t count;
-    const axis_reader reader = {config, tree, try_value, context, error, attn_config_keys(&count)};
+    const axis_reader reader = {config, tree, try_value, context, error};
     const attn_config_node *node = &tree->nodes[index];
 
     memset(&config->bench.sweep, 0, sizeof config->bench.sweep);
@@ -164,16 +194,14 @@ static json_t *value_json(const attn_config_key *key, const char *text) {
 
 json_t *attn_config_sweep_json(const attn_sweep *sweep) {
     json_t *object = json_object();
-    int32_t count;
-    const attn_config_key *keys = attn_config_keys(&count);
 
     for (int32_t i = 0; i < sweep->axes; i++) {
         const attn_sweep_axis *axis = &sweep->axis[i];
         json_t *values = json_array();
+        int32_t row;
 
         for (int32_t v = 0; v < axis->count; v++)
-            json_array_append_new(
-                values, value_json(&keys[attn_config_key_find(axis->key)], axis->values[v]));
+            json_array_append_new(values, value_json(find_key(axis->key, &row), axis->values[v]));
         json_object_set_new(object, axis->key, values);
     }
     return object;
