@@ -47,8 +47,8 @@ void attn_bench_table_begin(const attn_config *config) {
         printf(",\n/parts: whole layer over attention + sgemm");
     if (mode != ATTN_BENCH_NONE)
         printf(
-            ";\n%s scaling: seconds of the whole, times and parts of the rate on the fewest ranks,"
-            "\nwaiting of a rank over the whole, and how much of the transfers is hidden",
+            ";\n%s scaling: rates against those on the fewest ranks; wait: the part of the\n"
+            "time that a rank is blocked in MPI; hidden: the part of transfers when it is not",
             attn_config_bench_mode_name((int)mode));
     printf("\n\n");
     for (int32_t i = 0; i < sweep->axes; i++)
@@ -57,7 +57,7 @@ void attn_bench_table_begin(const attn_config *config) {
         printf("%8s %6s %6s %6s%s\n", "GFLOP/s", "min", "median", "max",
                is_layer(config) ? " /parts" : "");
     else
-        printf("%9s %8s %6s %6s %6s %5s %6s\n", "seconds", "GFLOP/s", "median", "times", "effic",
+        printf("%9s %8s %6s %8s %6s %5s %6s\n", "seconds", "GFLOP/s", "frac", "speed-up", "effic",
                "wait", "hidden");
     fflush(stdout);
 }
@@ -86,7 +86,7 @@ static void print_scaling(const attn_bench *bench, int64_t number) {
 
     printf("%9.4f %8.1f", total_sec, attn_bench_median(point, "gflops_per_sec").median);
     print_number(6, 3, attn_bench_median(point, "fraction_of_bound").median);
-    print_number(6, 2, attn_bench_speedup(bench, number));
+    print_number(8, 2, attn_bench_speedup(bench, number));
     print_number(6, 3, attn_bench_efficiency(bench, number));
     print_number(5, 3, attn_bench_median(point, "wait_sec_mean").median / total_sec);
     print_number(6, 3, attn_bench_median(point, "overlap").median);
