@@ -18,8 +18,8 @@ attn_status attn_bench_identity_path(const attn_config *config, const char *suff
     if (stem + strlen(suffix) >= ATTN_PATH_BYTES)
         return attn_config_fail(config, "bench.samples", error, ATTN_ERR_CONFIG,
                                 "is too long for a file beside it; take a shorter name");
-    memcpy(path, config->bench.samples, stem);
-    memcpy(path + stem, suffix, strlen(suffix) + 1);
+    for (size_t i = 0; i < stem; i++) path[i] = config->bench.samples[i];
+    snprintf(path + stem, ATTN_PATH_BYTES - stem, "%s", suffix);
     return attn_ok(error);
 }
 

@@ -27,7 +27,7 @@ MPI_Comm attn_bench_ranks_enter(const attn_bench_ranks *ranks, int count) {
 
 /* A blocking call would spin, and take a core from those that still compute. */
 void attn_bench_ranks_leave(const attn_bench_ranks *ranks, MPI_Comm active) {
-    const struct timespec pause = {.tv_nsec = 1000 * 1000};
+    const struct timespec pause = {.tv_nsec = 1000000};
     MPI_Request all_here;
     int done = 0;
 

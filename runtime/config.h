@@ -129,11 +129,11 @@ typedef struct attn_config {
     } verify;
 
     struct {
-        attn_sweep sweep; /* no axes: one point */
-        int32_t mode;     /* attn_bench_mode; ATTN_AUTO: strong where ranks are swept */
-        int64_t repeats;  /* timed executions of each point */
-        int64_t warmup;   /* executions before the timed one, each time */
-        double budget_sec;             /* 0: no limit */
+        attn_sweep sweep;  /* no axes: one point */
+        int32_t mode;      /* attn_bench_mode; ATTN_AUTO: strong where ranks are swept */
+        int64_t repeats;   /* timed executions of each point */
+        int64_t warmup;    /* executions before the timed one, each time */
+        double budget_sec; /* 0: no limit */
         char samples[ATTN_PATH_BYTES]; /* a .csv; "": none */
         int32_t resume;                /* whether to go on with the samples that are there */
     } bench;

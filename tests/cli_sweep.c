@@ -113,7 +113,7 @@ static const char *cell(const csv *file, int row, const char *column) {
     CU_ASSERT_EQUAL(cells_of(file, row, cells), count);
     for (int i = 0; i < count; i++)
         if (strcmp(header[i], column) == 0) return cells[i];
-    CU_ASSERT(!"there is such a column");
+    CU_FAIL("there is no such column");
     return "";
 }
 
