@@ -245,6 +245,34 @@ static void test_points_run_on_the_ranks_that_they_say(void) {
     attn_cli_end();
 }
 
+/* What no query needs does not travel: masks, layouts and circulations send different amounts. */
+static void test_bytes_are_predicted_whatever_is_sent(void) {
+    double least = INFINITY, most = 0;
+    csv file;
+
+    attn_cli_begin();
+    attn_cli_write_text("b.yaml", config);
+    run_quietly(RANKS,
+                ATTN_ARGUMENTS("bench", "b.yaml", "--set", "bench.repeats=1", "--set",
+                               "sequence.length=900", "--set",
+                               "bench.sweep={attention.mask: [none, {causal: true, window: [100, "
+                               "0]}], parallel.layout: [contiguous, zigzag, striped, balanced], "
+                               "parallel.circulate: [ring, gather], parallel.heads: [1, 2], "
+                               "ranks: [4]}"));
+    file = read_csv("s.csv");
+    CU_ASSERT_EQUAL(file.rows, 1 + 2 * 4 * 2 * 2);
+    for (int row = 1; row < file.rows; row++) {
+        double sent = value(&file, row, "bytes_sent_total");
+
+        CU_ASSERT_EQUAL(value(&file, row, "bytes_predicted"), sent);
+        least = fmin(least, sent);
+        most = fmax(most, sent);
+    }
+    CU_ASSERT(0 < least && least < most);
+    free(file.bytes);
+    attn_cli_end();
+}
+
 static void test_json_lines_have_the_same_samples(void) {
     csv file, lines;
 
@@ -547,6 +575,7 @@ static void test_all_ranks_leave_together(void) {
 int main(void) {
     static const attn_test tests[] = {
         {"points run on the ranks that they say", test_points_run_on_the_ranks_that_they_say},
+        {"bytes are predicted, whatever is sent", test_bytes_are_predicted_whatever_is_sent},
         {"JSON lines have the same samples", test_json_lines_have_the_same_samples},
         {"weak scaling keeps the rows of a rank", test_weak_scaling_keeps_the_rows_of_a_rank},
         {"weak scaling of keys and of too many rows",
