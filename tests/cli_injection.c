@@ -58,7 +58,8 @@ static void plant(const char *const *arguments, const char *boundary, int rank, 
     const attn_command_request request = {.ranks = RANKS,
                                           .arguments = arguments,
                                           .environment = environment,
-                                          .folder = attn_cli_folder()};
+                                          .folder = attn_cli_folder(),
+                                          .limit_sec = 60}; /* info measures, slowly when checked */
     attn_command_result result;
     int before = attn_cli_files_below(attn_cli_folder()), errors, held;
 
