@@ -195,6 +195,7 @@ attn_status attn_merge_tree_create(int64_t block_count, const int32_t *step_of, 
     tree->kept_slots = pools[0].used;
     tree->slots = wanted > 0 ? pools[0].used + pools[1].used : 1;
     tree->root = wanted > 0 ? tree->ops[planner.count - 1].result : 0;
+    tree->is_empty = wanted == 0;
 
 cleanup:
     free(pools[1].free);
@@ -207,6 +208,7 @@ cleanup:
 }
 
 void attn_merge_tree_destroy(attn_merge_tree *tree) {
+    free(tree->messages);
     free(tree->step_first);
     free(tree->ops);
     *tree = (attn_merge_tree){0};

@@ -20,6 +20,7 @@
 
 #include <stdint.h>
 
+#include "partition.h"
 #include "status.h"
 
 /* One operation: with block >= 0, result := partial of that block; otherwise
@@ -29,13 +30,25 @@ typedef struct attn_merge_op {
     int32_t result, left, right;
 } attn_merge_op;
 
+/* A value that goes from rank to rank, from kept slot to kept slot (merge_share.h). */
+typedef struct attn_merge_message {
+    int is_sent;       /* by this rank; otherwise received */
+    int32_t step;      /* the sender's last one before; the receiver has it from the next one on */
+    int32_t slot;      /* of this rank */
+    int32_t peer;      /* the other rank */
+    attn_range blocks; /* from the first to the last of those that it stands for */
+} attn_merge_message;
+
 typedef struct attn_merge_tree {
     attn_merge_op *ops;  /* owned; the last one makes the root; none when no block is wanted */
     int64_t *step_first; /* owned; [step_count + 1]: ops of step t are [first[t], first[t+1]) */
     int32_t step_count;
-    int32_t root_step;         /* in which the root is made: its slot lasts no longer */
-    int32_t root;              /* its slot */
-    int32_t kept_slots, slots; /* slots [kept_slots, slots) live within a step only */
+    int is_empty;                 /* no block is wanted */
+    int32_t root_step;            /* in which the root is made: its slot lasts no longer */
+    int32_t root;                 /* its slot */
+    int32_t kept_slots, slots;    /* slots [kept_slots, slots) live within a step only */
+    attn_merge_message *messages; /* owned; none unless the tree is shared out */
+    int64_t message_count;
 } attn_merge_tree;
 
 /* For `block_count` >= 1 blocks, of which step step_of[b] brings block b; −1: it is not wanted.
