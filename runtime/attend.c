@@ -236,7 +236,13 @@ static void compute_block(worker *self, const attn_tile *tile, const attn_merge_
     args.scale = attend->scale;
     args.terms = attn_attend_terms_block(&attend->terms, tile, keys.first, &self->terms);
     args.scratch = self->kernel_scratch;
-    kv->kernel->attend(&args, slot_partial(self, tile, op->result));
+    if (kv->is_packed) {
+        kv->kernel->attend(&args, slot_partial(self, tile, op->result));
+    } else {
+        args.key_stride = attn_kv_layout_key_stride(kv);
+        args.value_stride = attn_kv_layout_value_stride(kv);
+        kv->kernel->attend_few(&args, slot_partial(self, tile, op->result));
+    }
 }
 
 /* Copies the partial of slot `from` to `to`, bit for bit. */

@@ -56,20 +56,35 @@ static void stop(attn_plan *plan) {
     plan->stats.circulated_messages = plan->circulate.transfer.sent_messages;
 }
 
-/* From the regions of query, key and value to those of the output. */
-static void attend_between_exchanges(attn_plan *plan, double *clock) {
+/* Where the shard's keys, or values, are after the exchange; `given` are the caller's. */
+static attn_kv_source source_of(const attn_plan *plan, const attn_head_tensor *tensor,
+                                const float *given) {
+    int64_t heads = plan->kv_layout.kv_heads, rows = plan->shard_keys.count;
+
+    if (tensor->by_head)
+        return (attn_kv_source){tensor->in_place ? (const void *)given : tensor->exchange.shard,
+                                tensor->dim, heads * rows * tensor->dim, rows * tensor->dim};
+    return (attn_kv_source){tensor->exchange.shard, tensor->batch * heads * tensor->dim,
+                            heads * tensor->dim, tensor->dim};
+}
+
+/* From the regions of query, key and value to those of the output. k and v as the caller gave
+ * them, or NULL. */
+static void attend_between_exchanges(attn_plan *plan, const float *k, const float *v,
+                                     double *clock) {
     attn_exchange_to_heads(&plan->query.exchange);
-    attn_exchange_to_heads(&plan->key.exchange);
-    attn_exchange_to_heads(&plan->value.exchange);
+    if (!plan->key.in_place) attn_exchange_to_heads(&plan->key.exchange);
+    if (!plan->value.in_place) attn_exchange_to_heads(&plan->value.exchange);
     attn_exchange_wait(&plan->query.exchange);
     attn_exchange_wait(&plan->key.exchange);
     attn_exchange_wait(&plan->value.exchange);
     lap(clock, &plan->stats.exchange_sec);
 
+    plan->key_source = source_of(plan, &plan->key, k);
+    plan->value_source = source_of(plan, &plan->value, v);
     attn_circulate_own(&plan->circulate);
     for (int64_t i = 0; i < plan->circulate.slice_count; i++)
-        attn_kv_shard_pack(&plan->kv_layout, &plan->circulate.own[i], plan->key.exchange.shard,
-                           plan->value.exchange.shard, plan->threads);
+        attn_kv_shard_pack(&plan->kv_layout, &plan->circulate.own[i], plan->threads);
     attn_circulate_execute(&plan->circulate, &plan->attend, plan->query.exchange.shard,
                            (float *)(void *)plan->output.exchange.shard);
     lap(clock, &plan->stats.attend_sec);
@@ -89,7 +104,7 @@ void attn_execute_layer(attn_plan *plan, const attn_weights *weights, const floa
     start(plan);
     attn_project_inputs(&plan->project, weights, x, memory);
     lap(&clock, &plan->stats.project_sec);
-    attend_between_exchanges(plan, &clock);
+    attend_between_exchanges(plan, NULL, NULL, &clock);
     attn_project_output(&plan->project, weights, y);
     if (lse != NULL) attn_head_tensor_gather_lse(&plan->output, lse);
     lap(&clock, &plan->stats.output_sec);
@@ -104,10 +119,10 @@ void attn_execute(attn_plan *plan, const float *q, const float *k, const float *
     assert(lse == NULL || plan->with_lse);
     start(plan);
     attn_head_tensor_scatter(&plan->query, q, plan->threads);
-    attn_head_tensor_scatter(&plan->key, k, plan->threads);
-    attn_head_tensor_scatter(&plan->value, v, plan->threads);
+    if (!plan->key.in_place) attn_head_tensor_scatter(&plan->key, k, plan->threads);
+    if (!plan->value.in_place) attn_head_tensor_scatter(&plan->value, v, plan->threads);
     lap(&clock, &plan->stats.project_sec);
-    attend_between_exchanges(plan, &clock);
+    attend_between_exchanges(plan, k, v, &clock);
     attn_head_tensor_gather(&plan->output, out, plan->threads);
     if (lse != NULL) attn_head_tensor_gather_lse(&plan->output, lse);
     lap(&clock, &plan->stats.output_sec);

@@ -18,8 +18,10 @@ int64_t attn_head_tensor_item_width(const attn_head_tensor *tensor, int members,
 
 attn_status attn_head_tensor_plan(attn_head_tensor *tensor, const attn_mesh *mesh,
                                   int64_t shard_rows, attn_buffers *buffers, attn_error *error) {
-    int64_t *width = attn_alloc((size_t)mesh->members, sizeof *width);
+    int64_t *width;
 
+    if (tensor->in_place) return attn_ok(error);
+    width = attn_alloc((size_t)mesh->members, sizeof *width);
     if (width == NULL) return attn_fail(error, ATTN_ERR_MEMORY, "cannot allocate a plan");
     for (int j = 0; j < mesh->members; j++)
         width[j] = tensor->batch * attn_head_tensor_item_width(tensor, mesh->members, j);
@@ -37,6 +39,11 @@ static void *elem_at(const attn_head_tensor *tensor, int member, int64_t row, in
            (row * exchange->width[member] + elem) * exchange->elem_bytes;
 }
 
+/* A row of a head, counted through all of them. */
+static void *by_head_at(const attn_head_tensor *tensor, int64_t number) {
+    return tensor->exchange.shard + number * tensor->dim * tensor->exchange.elem_bytes;
+}
+
 void *attn_head_tensor_at(const attn_head_tensor *tensor, int member, int64_t row, int64_t item) {
     return elem_at(tensor, member, row,
                    item * attn_head_tensor_item_width(tensor, tensor->exchange.members, member));
@@ -49,9 +56,12 @@ static void copy_head(const attn_head_tensor *tensor, int member, int64_t item, 
     attn_range heads = attn_head_tensor_heads(tensor, exchange->members, member);
     int64_t first = item * attn_head_tensor_item_width(tensor, exchange->members, member) +
                     (head - heads.first) * tensor->dim;
+    int64_t rows = exchange->rows[exchange->member];
 
-    for (int64_t row = 0; row < exchange->rows[exchange->member]; row++) {
-        void *in_region = elem_at(tensor, member, row, first);
+    for (int64_t row = 0; row < rows; row++) {
+        void *in_region = tensor->by_head
+                              ? by_head_at(tensor, (item * heads.last + head) * rows + row)
+                              : elem_at(tensor, member, row, first);
         float *in_data = data + row * tensor->dim;
         const float *head_row = in_data;
 

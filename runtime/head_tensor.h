@@ -2,7 +2,10 @@
  *
  * The columns of such a tensor are heads. The region for member j of a head group is
  *     [my rows][B]{[heads of j][dim]}
- * and, where the lse travels along, each batch item's part is {[heads][dim], [heads]}.
+ * and, where the lse travels along, each batch item's part is {[heads][dim], [heads]}. With q, k, v
+ * given and a group of one, which exchanges nothing, keys and values stay as the caller has them:
+ *     [B][heads][my rows][dim]
+ * so that a kernel reads those of a head in one run.
  */
 #ifndef ATTN_RUNTIME_HEAD_TENSOR_H
 #define ATTN_RUNTIME_HEAD_TENSOR_H
@@ -20,7 +23,9 @@ typedef struct attn_head_tensor {
     int with_lse;                   /* only with ATTN_FP32 */
     attn_storage storage;           /* of the elements */
     const attn_qk_prepare *prepare; /* borrowed; of q and k; NULL: rows go as they are */
-    attn_exchange exchange;
+    int by_head;                    /* as above; only in a group of one */
+    int in_place;                   /* by head, and the caller's array is used where it is */
+    attn_exchange exchange;         /* zeroed with in_place */
 } attn_head_tensor;
 
 /* Plans the exchange for a shard of `shard_rows` rows; the fields before it are set

@@ -214,6 +214,8 @@ static void plan_prepare(attn_plan *plan) {
 
 static attn_status plan_tensors(attn_plan *plan, attn_error *error) {
     const attn_problem *p = &plan->problem;
+    int by_head = p->model_dim == 0 && plan->mesh.members == 1;
+    int as_they_are = by_head && plan->kernel->storage == ATTN_FP32; /* what the kernels get */
     struct {
         attn_head_tensor *tensor;
         attn_head_tensor value;
@@ -230,14 +232,18 @@ static attn_status plan_tensors(attn_plan *plan, attn_error *error) {
           .heads = p->heads,
           .kv_heads = p->kv_heads,
           .dim = p->key_dim,
-          .storage = plan->kernel->storage},
+          .storage = plan->kernel->storage,
+          .by_head = by_head,
+          .in_place = as_they_are && !attn_qk_prepare_wanted(p)},
          plan->shard_keys.count},
         {&plan->value,
          {.batch = p->batch,
           .heads = p->heads,
           .kv_heads = p->kv_heads,
           .dim = p->value_dim,
-          .storage = plan->kernel->storage},
+          .storage = plan->kernel->storage,
+          .by_head = by_head,
+          .in_place = as_they_are},
          plan->shard_keys.count},
         {&plan->output,
          {.batch = p->batch, .heads = p->heads, .dim = p->value_dim, .with_lse = plan->with_lse},
@@ -255,6 +261,9 @@ static attn_status plan_tensors(attn_plan *plan, attn_error *error) {
 
 static void plan_kv_layout(attn_plan *plan) {
     const attn_problem *problem = &plan->problem;
+    int keys_stay = plan->mesh.shards == 1;
+    /* By the problem alone: attend_few() gives other bits. */
+    int is_packed = problem->length > ATTN_FEW_ROWS / (problem->heads / problem->kv_heads);
     attn_range kv_heads = attn_head_tensor_heads(&plan->key, plan->mesh.members, plan->mesh.member);
 
     plan->kv_layout = (attn_kv_layout){
@@ -263,6 +272,10 @@ static void plan_kv_layout(attn_plan *plan) {
         .kv_heads = attn_range_count(kv_heads),
         .key_dim = problem->key_dim,
         .value_dim = problem->value_dim,
+        .is_packed = is_packed,
+        .in_place = keys_stay && !is_packed,
+        .keys = &plan->key_source,
+        .values = &plan->value_source,
         .rows = &plan->key_layout,
     };
 }

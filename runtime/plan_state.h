@@ -31,6 +31,7 @@ struct attn_plan {
     attn_row_list query_rows, key_rows;      /* owned: own rows */
     attn_qk_prepare query_prepare, key_prepare;
     attn_head_tensor query, key, value, output;
+    attn_kv_source key_source, value_source; /* of the execution at hand */
     attn_kv_layout kv_layout;
     attn_circulate circulate;
     attn_attend attend;

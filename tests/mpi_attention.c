@@ -22,7 +22,12 @@ typedef struct problem_case {
 
 static const char *const layouts[] = {"contiguous", "zigzag", "striped", "balanced"};
 
-enum { LAYOUTS = sizeof layouts / sizeof *layouts };
+static const char *const circulations[] = {"ring", "gather"};
+
+enum {
+    LAYOUTS = sizeof layouts / sizeof *layouts,
+    CIRCULATIONS = sizeof circulations / sizeof *circulations
+};
 
 #define WINDOW(l, r) .windowed = 1, .left = (l), .right = (r)
 #define DOCUMENTS    .document_count = 5, .document_starts = starts
@@ -54,6 +59,21 @@ static const problem_case cases[] = {
     {"decode: one query, many keys",
      {1, 1, 300, 4, 2, 16, 16, 0, 0, .mask = {.causal = ATTN_CAUSAL}},
      0},
+    {"decode: as many rows as are few",
+     {1, 2, 700, 8, 2, 24, 40, 0, 0, .mask = {.causal = ATTN_CAUSAL}},
+     0},
+    {"decode: one row more than few",
+     {1, 3, 700, 9, 3, 16, 16, 0, 0, .mask = {.causal = ATTN_CAUSAL}},
+     0},
+    {"decode: a batch of one kv head, some keys hidden",
+     {3, 4, 90, 2, 1, 20, 12, 0, 0, .mask = {.key_lengths = lengths}},
+     0},
+    {"decode: more head groups than kv heads, a window",
+     {1, 1, 1100, 8, 1, 8, 8, 0, 0, .mask = {.causal = ATTN_CAUSAL, WINDOW(200, 0)}},
+     0},
+    {"few queries in a layer with a memory",
+     {2, 7, 300, 3, 3, 8, 8, 24, 0, .mask = {0}, .memory_dim = 20},
+     1},
     {"fewer queries than keys",
      {1, 90, 310, 3, 1, 16, 16, 0, 0, .mask = {.causal = ATTN_CAUSAL}},
      0},
@@ -603,7 +623,6 @@ static void check_layouts(const attn_problem *p, const arrays *a, attn_options o
 }
 
 static void test_every_mesh_circulation_and_layout_gives_the_same_bits(void) {
-    static const char *const circulations[] = {"ring", "gather"};
     int ranks;
 
     MPI_Comm_size(MPI_COMM_WORLD, &ranks);
@@ -614,7 +633,7 @@ static void test_every_mesh_circulation_and_layout_gives_the_same_bits(void) {
         compute_alone(&cases[c].problem, &a);
         for (int heads = 1; heads <= ranks; heads++) {
             if (ranks % heads != 0) continue;
-            for (int i = 0; i < 2; i++) {
+            for (int i = 0; i < CIRCULATIONS; i++) {
                 attn_options options = {.mesh_heads = heads,
                                         .mesh_sequence = ranks / heads,
                                         .circulate = circulations[i],
@@ -639,8 +658,10 @@ static void test_messages_cut_into_pieces_give_the_same_bits(void) {
         attn_options options = {.mesh_heads = heads, .with_lse = 1, .threads = 1};
 
         if (ranks % heads != 0) continue;
-        options.circulate = heads % 2 == 1 ? "gather" : "ring";
-        check_mesh(&which->problem, &a, &options);
+        for (int i = 0; i < CIRCULATIONS; i++) {
+            options.circulate = circulations[i];
+            check_mesh(&which->problem, &a, &options);
+        }
     }
     unsetenv("ATTNSPAN_MAX_TRANSFER_BYTES");
     arrays_destroy(&a);
@@ -749,13 +770,14 @@ static void test_bf16_gives_the_same_bits_on_every_mesh(void) {
             arrays_create(&cases[c], &a);
             compute_stored(&cases[c].problem, &a, ATTN_BF16, bf16_kernel(level));
             for (int heads = 1; heads <= ranks; heads++) {
-                attn_options options = {.mesh_heads = heads,
-                                        .circulate = heads % 2 == 1 ? "ring" : "gather",
-                                        .layout = layouts[c % LAYOUTS],
-                                        .storage = ATTN_BF16,
-                                        .kernel = bf16_kernel(level),
-                                        .with_lse = 1,
-                                        .threads = 1 + heads % 2};
+                attn_options options = {
+                    .mesh_heads = heads,
+                    .circulate = circulations[(c + (size_t)heads) % CIRCULATIONS],
+                    .layout = layouts[c % LAYOUTS],
+                    .storage = ATTN_BF16,
+                    .kernel = bf16_kernel(level),
+                    .with_lse = 1,
+                    .threads = 1 + heads % 2};
                 if (ranks % heads == 0) check_mesh(&cases[c].problem, &a, &options);
             }
             arrays_destroy(&a);
@@ -856,7 +878,7 @@ static void test_tables_of_positions_are_counted(void) {
         attn_plan *plans[2] = {NULL, NULL};
         attn_plan_info info[2];
         attn_error error;
-        int64_t rows;
+        int64_t rows, keys, turned_keys;
 
         plain.kv_length += i * 77;
         turned = plain;
@@ -866,11 +888,15 @@ static void test_tables_of_positions_are_counted(void) {
         CU_ASSERT(plans[0] != NULL && plans[1] != NULL);
         if (plans[0] != NULL && plans[1] != NULL) {
             rows = attn_plan_query_rows(plans[1]).count;
-            if (i == 1) rows += attn_plan_key_rows(plans[1]).count;
+            keys = attn_plan_key_rows(plans[1]).count;
+            if (i == 1) rows += keys;
             attn_plan_get_info(plans[0], &info[0]);
             attn_plan_get_info(plans[1], &info[1]);
-            CU_ASSERT_EQUAL(info[1].bytes - info[0].bytes,
-                            (rows * DIM + (1 + i) * plain.key_dim) * (int64_t)sizeof(float));
+            /* Where no heads are exchanged, keys that are not turned are used in place. */
+            turned_keys = info[1].mesh_heads == 1 ? keys * plain.kv_heads * plain.key_dim : 0;
+            CU_ASSERT_EQUAL(
+                info[1].bytes - info[0].bytes,
+                (rows * DIM + (1 + i) * plain.key_dim + turned_keys) * (int64_t)sizeof(float));
         }
         attn_plan_destroy(plans[0]);
         attn_plan_destroy(plans[1]);
