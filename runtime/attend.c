@@ -29,7 +29,7 @@ typedef struct worker {
 
 /* Floats of a partial of one tile: out, then max, then sum. */
 static int64_t partial_elems(const attn_attend *attend) {
-    return (int64_t)attend->kv.kernel->query_rows * (attend->kv.value_dim + 2);
+    return (int64_t)attend->tiling.most_rows * (attend->kv.value_dim + 2);
 }
 
 static int64_t whole_lines(int64_t bytes) {
@@ -76,8 +76,10 @@ static attn_status plan_blocks(attn_attend *attend, attn_error *error) {
     } else {
         attn_arrivals_locate(attend->arrivals, &attend->kv, attend->reach, attend->shard, step_of,
                              attend->places);
-        attn_merge_tree_create(attend->kv.rows->block_count, step_of, attend->arrivals->steps,
-                               &attend->tree, error);
+        attn_ok(error);
+        if (attend->tree.step_count == 0)
+            attn_merge_tree_create(attend->kv.rows->block_count, step_of, attend->arrivals->steps,
+                                   &attend->tree, error);
     }
     free(step_of);
     return error->status;
@@ -101,9 +103,11 @@ attn_status attn_attend_plan(attn_attend *attend, attn_buffers *buffers, attn_er
                             visible_elems(attend) + 2 * interval_elems(attend) +
                             terms_elems(attend) + whole_lines(scratch_slots) +
                             whole_lines(scratch_slots * partial_elems(attend) * 4);
-    attn_buffers_reserve(buffers, attn_elems(attend->threads, attend->scratch_elems, 1),
-                         sizeof(float), &attend->scratch);
     return attn_ok(error);
+}
+
+int64_t attn_attend_scratch_elems(const attn_attend *attend) {
+    return attn_elems(attend->threads, attend->scratch_elems, 1);
 }
 
 static worker worker_of(const attn_attend *attend, int thread) {
@@ -137,8 +141,8 @@ static attn_partial slot_partial(const worker *self, const attn_tile *tile, int3
 
     partial.out = slot < kept_slots ? attn_kept_partials_at(&attend->kept, slot, tile->index)
                                     : self->partials + (slot - kept_slots) * elems;
-    partial.max = partial.out + (int64_t)attend->kv.kernel->query_rows * attend->kv.value_dim;
-    partial.sum = partial.max + attend->kv.kernel->query_rows;
+    partial.max = partial.out + (int64_t)attend->tiling.most_rows * attend->kv.value_dim;
+    partial.sum = partial.max + attend->tiling.most_rows;
     return partial;
 }
 
@@ -272,7 +276,7 @@ static void join(const worker *self, const attn_tile *tile, const attn_merge_op 
     *slot_empty(self, tile, op->result) = left_empty && right_empty;
 }
 
-/* A tile that saw no key at all: makes its root an empty partial. */
+/* Of a tile that saw no key at all. */
 static void clear_partial(attn_partial partial, int32_t rows, int32_t value_dim) {
     memset(partial.out, 0, (size_t)rows * (size_t)value_dim * sizeof(float));
     for (int32_t row = 0; row < rows; row++) {
@@ -281,16 +285,18 @@ static void clear_partial(attn_partial partial, int32_t rows, int32_t value_dim)
     }
 }
 
-/* The root: normalised into the output rows, head by head. */
+/* The root: normalised into the output rows, head by head. An empty one has no memory where it
+ * would be kept. */
 static void finish(const worker *self, const attn_tile *tile, int32_t root) {
     const attn_attend *attend = self->attend;
     int64_t heads = attn_range_count(attend->heads);
     int32_t value_dim = attend->kv.value_dim;
-    attn_partial partial = slot_partial(self, tile, root);
+    int is_empty = *slot_empty(self, tile, root);
+    attn_partial partial = slot_partial(self, tile, is_empty ? attend->tree.kept_slots : root);
     float *rows = self->out + tile->first_row * attend->out_row_elems +
                   tile->item * (attend->out_row_elems / attend->kv.batch);
 
-    if (*slot_empty(self, tile, root)) clear_partial(partial, tile->kernel_rows, value_dim);
+    if (is_empty) clear_partial(partial, tile->kernel_rows, value_dim);
     for (int64_t i = 0; i < tile->stack->heads; i++) {
         int64_t head = tile->stack->first_head + i;
         float *lse = attend->with_lse ? rows + heads * value_dim + head : NULL;
@@ -342,7 +348,7 @@ static void run_tile(worker *self, const attn_tile *tile, int32_t step) {
             join(self, tile, &tree->ops[op]);
     }
     if (step != tree->root_step) return;
-    if (first == last) *slot_empty(self, tile, tree->root) = 1; /* no row sees any key */
+    if (tree->is_empty) *slot_empty(self, tile, tree->root) = 1;
     finish(self, tile, tree->root);
 }
 
@@ -394,6 +400,39 @@ void attn_attend_step(attn_attend *attend, int32_t step, const void *query, floa
         if (busy_threads > 0) busy_sec = omp_get_wtime() - start;
     }
     if (busy_threads > 0) attend->compute_sec += busy_sec / busy_threads;
+}
+
+int64_t attn_attend_message_bytes(const attn_attend *attend, const attn_merge_message *message) {
+    return attn_elems(attn_kept_partials_count(&attend->kept, message->slot), attend->kept.elems,
+                      sizeof(float));
+}
+
+const float *attn_attend_outgoing(const attn_attend *attend, const attn_merge_message *message) {
+    const attn_kept_partials *kept = &attend->kept;
+    int32_t rows = attend->tiling.most_rows, value_dim = attend->kv.value_dim;
+
+    for (int64_t tile = 0; tile < attend->tiling.count; tile++) {
+        attn_partial partial;
+
+        if (!attn_kept_partials_has(kept, message->slot, tile) ||
+            !*attn_kept_partials_empty(kept, message->slot, tile))
+            continue;
+        partial.out = attn_kept_partials_at(kept, message->slot, tile);
+        partial.max = partial.out + (int64_t)rows * value_dim;
+        partial.sum = partial.max + rows;
+        clear_partial(partial, rows, value_dim);
+    }
+    return attn_kept_partials_first(kept, message->slot);
+}
+
+/* What arrives is not empty for the joins: merging with an empty partial keeps the other's bits. */
+float *attn_attend_incoming(const attn_attend *attend, const attn_merge_message *message) {
+    const attn_kept_partials *kept = &attend->kept;
+
+    for (int64_t tile = 0; tile < attend->tiling.count; tile++)
+        *attn_kept_partials_empty(kept, message->slot, tile) =
+            !attn_kept_partials_has(kept, message->slot, tile);
+    return attn_kept_partials_first(kept, message->slot);
 }
 
 void attn_attend_destroy(attn_attend *attend) {

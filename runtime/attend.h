@@ -41,7 +41,7 @@ typedef struct attn_attend {
     int64_t out_row_elems;         /* of the output buffer, below */
     int with_lse;
     attn_attend_terms terms;  /* planned before this */
-    attn_merge_tree tree;     /* owned */
+    attn_merge_tree tree;     /* owned; a share of one, or of the arrivals */
     attn_block_place *places; /* owned: of all blocks */
     attn_tiling tiling;       /* owned */
     attn_kept_partials kept;  /* owned */
@@ -55,9 +55,14 @@ typedef struct attn_attend {
 /* Bytes of one kept partial of all queries, for which the fields up to with_lse are set. */
 int64_t attn_attend_partial_bytes(const attn_attend *attend);
 
-/* Reserves memory for the steps of `arrivals`. The fields up to with_lse and the callback
- * are set by the caller. Not collective. ATTN_ERR_MEMORY. */
+/* Reserves memory for the steps of `arrivals`, but for scratch. The fields up to with_lse and the
+ * callback are set by the caller; so is the tree if it is a share (merge_share.h) and not all of
+ * what arrives. Not collective. ATTN_ERR_MEMORY. */
 attn_status attn_attend_plan(attn_attend *attend, attn_buffers *buffers, attn_error *error);
+
+/* Floats of the scratch of all threads. Several plans that do not run at once may have the same,
+ * of the largest. */
+int64_t attn_attend_scratch_elems(const attn_attend *attend);
 
 /* Runs step `step` on its pieces; nothing when they have no block that a query sees.
  * query: [rows][B][heads][d_k] in the kernel's storage. out: [rows][B]{[heads][d_v] and, with_lse,
@@ -65,6 +70,13 @@ attn_status attn_attend_plan(attn_attend *attend, attn_buffers *buffers, attn_er
  * flight. */
 void attn_attend_step(attn_attend *attend, int32_t step, const void *query, float *out,
                       attn_transfer *transfer);
+
+/* A message's partials (merge_share.h): of all tiles that may see a key of its blocks; where one
+ * does not after all they are filled in as empty. To be sent after the step that makes them; to be
+ * received into before the step that takes them. Their bytes are the same on both sides. */
+int64_t attn_attend_message_bytes(const attn_attend *attend, const attn_merge_message *message);
+const float *attn_attend_outgoing(const attn_attend *attend, const attn_merge_message *message);
+float *attn_attend_incoming(const attn_attend *attend, const attn_merge_message *message);
 
 /* A zeroed one is legal. */
 void attn_attend_destroy(attn_attend *attend);

@@ -56,6 +56,8 @@ static attn_status enter_circulations(contest *self, const attn_problem *problem
 
         way->circulate = attn_circulation_name(i);
         if (wish->circulate != NULL && strcmp(wish->circulate, way->circulate) != 0) continue;
+        if (wish->circulate == NULL && attn_circulation_refuses(problem, way->circulate) != NULL)
+            continue;
         if (wish->circulate == NULL && way->shards == 1 && i > 0) continue; /* nothing circulates */
         if (attn_cost_predict(problem, wish->storage, cluster, way, &cost, error) != ATTN_OK)
             return error->status;

@@ -8,6 +8,7 @@
 static const attn_circulation *const circulations[] = {
     &attn_circulate_ring,
     &attn_circulate_gather,
+    &attn_circulate_reduce,
 };
 
 enum { CIRCULATIONS = sizeof circulations / sizeof *circulations };
@@ -19,6 +20,14 @@ const char *attn_circulation_name(int index) {
 const attn_circulation *attn_circulation_find(const char *name) {
     for (size_t i = 0; i < CIRCULATIONS; i++)
         if (strcmp(circulations[i]->name, name) == 0) return circulations[i];
+    return NULL;
+}
+
+const char *attn_circulation_refuses(const attn_problem *problem, const char *name) {
+    const attn_circulation *circulation = attn_circulation_find(name);
+
+    if (circulation != NULL && circulation->moves_queries && problem->terms.bias_heads > 0)
+        return "moves queries, but not their biases; take ring or gather";
     return NULL;
 }
 
@@ -82,6 +91,7 @@ void attn_circulate_execute(attn_circulate *circulate, attn_attend *attend, cons
 }
 
 void attn_circulate_destroy(attn_circulate *circulate) {
+    if (circulate->state != NULL) circulate->circulation->destroy(circulate);
     attn_transfer_destroy(&circulate->transfer);
     free(circulate->hops);
     attn_arrivals_destroy(&circulate->arrivals);

@@ -2,9 +2,9 @@
  *
  * A circulation is a row of one table and a file of its own. Planning says which
  * slices of shards each step has at hand (arrivals.h; attend.h follows that), and reserves
- * memory; execution moves the shards and runs the steps. What no query needs does not
- * travel (reach.h), and all ranks plan the same messages. All ranks of an axis execute
- * together.
+ * memory; execution moves the shards and runs the steps. Or the queries move, and what a rank has
+ * at hand is its own shard (circulate_reduce.c). What no query needs does not travel (reach.h), and
+ * all ranks plan the same messages. All ranks of an axis execute together.
  */
 #ifndef ATTN_RUNTIME_CIRCULATE_H
 #define ATTN_RUNTIME_CIRCULATE_H
@@ -21,11 +21,13 @@ typedef struct attn_circulation attn_circulation;
 
 typedef struct attn_circulate {
     const attn_circulation *circulation;
-    const attn_kv_layout *kv; /* borrowed */
-    const attn_reach *reach;  /* borrowed */
-    MPI_Comm axis;            /* borrowed */
-    int shard, shard_count;   /* this rank's place on the axis, of P_s */
-    int64_t partial_bytes;    /* of one partial that waits, of all queries of this rank */
+    const attn_kv_layout *kv;        /* borrowed */
+    const attn_layout *query_layout; /* borrowed */
+    const attn_reach *reach;         /* borrowed */
+    const attn_attend *attend;       /* borrowed: what attention is; planned only if keys move */
+    MPI_Comm axis;                   /* borrowed */
+    int shard, shard_count;          /* this rank's place on the axis, of P_s */
+    int64_t partial_bytes;           /* of one partial that waits, of all queries of this rank */
 
     attn_kv_shard *slices; /* owned: [P_s][slice_count], without data */
     int64_t slice_count;   /* of each shard */
@@ -33,11 +35,13 @@ typedef struct attn_circulate {
     attn_arrivals arrivals;
     char *blocks[3]; /* borrowed from the plan's buffers; their use is the circulation's */
     int *hops;       /* owned; the circulation's: see there */
+    void *state;     /* owned; the circulation's, for its destroy() */
     attn_transfer transfer;
 } attn_circulate;
 
 struct attn_circulation {
     const char *name;
+    int moves_queries; /* and keys and values stay: it plans its own local parts */
 
     /* Fills in slices, arrivals and hops, reserves blocks, and says how many message pieces are in
      * flight at once. Collective on the axis, also after a failure here. ATTN_ERR_MEMORY. */
@@ -49,13 +53,20 @@ struct attn_circulation {
 
     /* Moves the shards and attends to all of them. Collective on the axis. */
     void (*execute)(attn_circulate *circulate, attn_attend *attend, const void *query, float *out);
+
+    /* Frees the state, if there is one. NULL: it has none. */
+    void (*destroy)(attn_circulate *circulate);
 };
 
 extern const attn_circulation attn_circulate_ring;
 extern const attn_circulation attn_circulate_gather;
+extern const attn_circulation attn_circulate_reduce;
 
-/* "ring", "gather"; NULL past the last. */
+/* "ring", "gather", "reduce"; NULL past the last. */
 const char *attn_circulation_name(int index);
+
+/* Why it cannot take the problem, "moves queries …"; NULL: it can. */
+const char *attn_circulation_refuses(const attn_problem *problem, const char *name);
 
 /* By name; NULL when there is none. */
 const attn_circulation *attn_circulation_find(const char *name);

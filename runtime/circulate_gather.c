@@ -205,4 +205,5 @@ static void execute(attn_circulate *circulate, attn_attend *attend, const void *
     }
 }
 
-const attn_circulation attn_circulate_gather = {"gather", plan, send_bytes, execute};
+const attn_circulation attn_circulate_gather = {
+    .name = "gather", .plan = plan, .send_bytes = send_bytes, .execute = execute};

@@ -181,4 +181,5 @@ static void execute(attn_circulate *circulate, attn_attend *attend, const void *
     }
 }
 
-const attn_circulation attn_circulate_ring = {"ring", plan, send_bytes, execute};
+const attn_circulation attn_circulate_ring = {
+    .name = "ring", .plan = plan, .send_bytes = send_bytes, .execute = execute};

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "agree.h"
+#include "circulate.h"
 #include "cmdline.h"
 #include "job.h"
 #include "layout.h"
@@ -114,12 +115,17 @@ static attn_status check_plan(attn_job *job, int64_t *members, int64_t *shards, 
 /* The layout that a run on that mesh has. Collective; agreed on at the boundary "plan". */
 static attn_status describe_layout(const attn_job *job, int64_t shards, const char **name,
                                    double *imbalance, attn_error *error) {
+    const char *circulate = attn_circulation_name(job->config.parallel.circulate);
     attn_mask mask = attn_mask_spec_mask(&job->inputs.problem);
-    attn_layout layout;
+    attn_layout layout, keys = {0};
 
     if (attn_layout_choose(&layout, job->config.parallel.layout, shards, &mask, error) == ATTN_OK) {
         *name = attn_layout_name(layout.kind);
         *imbalance = attn_layout_imbalance(&layout, &mask);
+        if (circulate != NULL && attn_circulation_find(circulate)->moves_queries &&
+            attn_layout_of_keys(&keys, &layout, job->inputs.problem.kv_length, error) == ATTN_OK)
+            attn_layout_key_imbalance(&keys, &mask, imbalance, error);
+        attn_layout_destroy(&keys);
         attn_layout_destroy(&layout);
     }
     return attn_agree(job->comm, "plan", error);

@@ -168,7 +168,7 @@ void attn_plan_get_info(const attn_plan *plan, attn_plan_info *info) {
         .kv_head_count = attn_range_count(kv_heads),
         .shard_queries = plan->shard_queries,
         .shard_keys = plan->shard_keys,
-        .imbalance = attn_layout_imbalance(&plan->query_layout, &mask),
+        .imbalance = plan->imbalance,
         .predicted_sec = plan->choice.cost.total_sec,
         .bytes = plan->buffers.bytes,
         .send_bytes = attn_exchange_bytes_to_heads(&plan->query.exchange) +

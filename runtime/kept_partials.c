@@ -27,25 +27,36 @@ static int tile_sees(const attn_tiling *tiling, const attn_row_list *queries, co
     return 0;
 }
 
+static void mark_slot(attn_kept_partials *kept, int32_t slot, const attn_tiling *tiling,
+                      const attn_row_list *queries, const attn_mask *mask, attn_range keys) {
+    for (int64_t tile = 0; tile < kept->along; tile++) {
+        int32_t *place = &kept->place[slot * kept->along + tile];
+
+        if (*place < 0 && tile_sees(tiling, queries, mask, tile, keys)) *place = 0;
+    }
+}
+
 /* Marks the tiles that may have a value in a kept slot: every operation's value stands for the
  * blocks between those of its operands. covers: [slots]. */
 static void mark_places(attn_kept_partials *kept, const attn_merge_tree *tree,
                         const attn_tiling *tiling, const attn_row_list *queries,
                         const attn_mask *mask, const attn_layout *keys, attn_range *covers) {
+    for (int64_t i = 0; i < tree->message_count; i++) {
+        const attn_merge_message *message = &tree->messages[i];
+
+        if (message->is_sent) continue;
+        covers[message->slot] = message->blocks;
+        mark_slot(kept, message->slot, tiling, queries, mask,
+                  attn_layout_rows_of(keys, message->blocks));
+    }
     for (int64_t i = 0; i < tree->step_first[tree->step_count]; i++) {
         const attn_merge_op *op = &tree->ops[i];
         attn_range blocks = {op->block, op->block + 1};
 
         if (op->block < 0) blocks = (attn_range){covers[op->left].first, covers[op->right].last};
         covers[op->result] = blocks;
-        if (op->result >= tree->kept_slots) continue;
-        for (int64_t tile = 0; tile < kept->along; tile++) {
-            int32_t *place = &kept->place[op->result * kept->along + tile];
-
-            if (*place < 0 &&
-                tile_sees(tiling, queries, mask, tile, attn_layout_rows_of(keys, blocks)))
-                *place = 0;
-        }
+        if (op->result < tree->kept_slots)
+            mark_slot(kept, op->result, tiling, queries, mask, attn_layout_rows_of(keys, blocks));
     }
 }
 
@@ -75,8 +86,16 @@ attn_status attn_kept_partials_plan(attn_kept_partials *kept, const attn_merge_t
     return error->status;
 }
 
+static int32_t place_of(const attn_kept_partials *kept, int32_t slot, int64_t tile_index) {
+    return kept->place[slot * kept->along + tile_index % kept->along];
+}
+
+int attn_kept_partials_has(const attn_kept_partials *kept, int32_t slot, int64_t tile_index) {
+    return place_of(kept, slot, tile_index) >= 0;
+}
+
 float *attn_kept_partials_at(const attn_kept_partials *kept, int32_t slot, int64_t tile_index) {
-    int64_t place = kept->place[slot * kept->along + tile_index % kept->along];
+    int64_t place = place_of(kept, slot, tile_index);
 
     assert(place >= 0);
     return kept->partials + (place * kept->per_place + tile_index / kept->along) * kept->elems;
@@ -85,6 +104,21 @@ float *attn_kept_partials_at(const attn_kept_partials *kept, int32_t slot, int64
 unsigned char *attn_kept_partials_empty(const attn_kept_partials *kept, int32_t slot,
                                         int64_t tile_index) {
     return kept->empty + slot * kept->along * kept->per_place + tile_index;
+}
+
+int64_t attn_kept_partials_count(const attn_kept_partials *kept, int32_t slot) {
+    int64_t places = 0;
+
+    for (int64_t tile = 0; tile < kept->along; tile++) places += place_of(kept, slot, tile) >= 0;
+    return places * kept->per_place;
+}
+
+/* Places of a slot are numbered one behind the other. */
+float *attn_kept_partials_first(const attn_kept_partials *kept, int32_t slot) {
+    int64_t tile = 0;
+
+    while (tile < kept->along && place_of(kept, slot, tile) < 0) tile++;
+    return tile < kept->along ? attn_kept_partials_at(kept, slot, tile) : NULL;
 }
 
 void attn_kept_partials_destroy(attn_kept_partials *kept) {

@@ -35,12 +35,20 @@ attn_status attn_kept_partials_plan(attn_kept_partials *kept, const attn_merge_t
                                     const attn_mask *mask, const attn_layout *keys, int64_t elems,
                                     attn_buffers *buffers, attn_error *error);
 
+/* Whether the tile has memory in that slot. */
+int attn_kept_partials_has(const attn_kept_partials *kept, int32_t slot, int64_t tile_index);
+
 /* The tile's partial in that slot; only where it is not empty. */
 float *attn_kept_partials_at(const attn_kept_partials *kept, int32_t slot, int64_t tile_index);
 
 /* Whether it is. */
 unsigned char *attn_kept_partials_empty(const attn_kept_partials *kept, int32_t slot,
                                         int64_t tile_index);
+
+/* The partials of a slot, of those tiles that have memory: how many they are, and the first; the
+ * others lie behind it. */
+int64_t attn_kept_partials_count(const attn_kept_partials *kept, int32_t slot);
+float *attn_kept_partials_first(const attn_kept_partials *kept, int32_t slot);
 
 /* A zeroed one is legal. */
 void attn_kept_partials_destroy(attn_kept_partials *kept);

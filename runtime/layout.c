@@ -253,6 +253,41 @@ double attn_layout_imbalance(const attn_layout *layout, const attn_mask *mask) {
     return total > 0 ? most / total * (double)layout->shards : 1;
 }
 
+/* Pairs of all queries with keys before `end`: those of the mask with the rest as padding, which
+ * moves nothing. `lengths` is [B]. */
+static double pairs_before(const attn_mask *mask, int64_t end, int64_t *lengths) {
+    attn_mask shorter = *mask;
+
+    for (int64_t item = 0; item < mask->batch; item++) {
+        lengths[item] = mask->spec.key_lengths == NULL ? end : mask->spec.key_lengths[item];
+        if (lengths[item] > end) lengths[item] = end;
+    }
+    shorter.spec.key_lengths = lengths;
+    return (double)attn_mask_pairs(&shorter, ATTN_MASK_EVERY_ITEM, 0, mask->length);
+}
+
+attn_status attn_layout_key_imbalance(const attn_layout *keys, const attn_mask *mask,
+                                      double *imbalance, attn_error *error) {
+    int64_t *lengths = attn_alloc((size_t)mask->batch, sizeof *lengths);
+    double most = 0, total = 0;
+
+    if (lengths == NULL) return attn_fail(error, ATTN_ERR_MEMORY, "cannot allocate key lengths");
+    for (int64_t shard = 0; shard < keys->shards; shard++) {
+        double pairs = 0;
+
+        for (int64_t i = 0; i < attn_layout_run_count(keys, shard); i++) {
+            attn_range rows = attn_layout_rows_of(keys, attn_layout_run(keys, shard, i));
+            pairs +=
+                pairs_before(mask, rows.last, lengths) - pairs_before(mask, rows.first, lengths);
+        }
+        if (pairs > most) most = pairs;
+        total += pairs;
+    }
+    *imbalance = total > 0 ? most / total * (double)keys->shards : 1;
+    free(lengths);
+    return attn_ok(error);
+}
+
 void attn_layout_destroy(attn_layout *layout) {
     free(layout->first_run);
     free(layout->runs);

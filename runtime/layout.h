@@ -75,6 +75,12 @@ double attn_layout_pairs(const attn_layout *layout, int64_t shard, const attn_ma
 /* Most over mean of the shards' pairs; 1 when there are none. */
 double attn_layout_imbalance(const attn_layout *layout, const attn_mask *mask);
 
+/* The same of the shards of keys, each with the pairs of all queries with its keys: what their
+ * ranks compute where keys stay and queries travel. Cost: one count of the mask for each end of a
+ * run. ATTN_ERR_MEMORY. */
+attn_status attn_layout_key_imbalance(const attn_layout *keys, const attn_mask *mask,
+                                      double *imbalance, attn_error *error);
+
 /* A zeroed one is legal. */
 void attn_layout_destroy(attn_layout *layout);
 

@@ -97,6 +97,11 @@ static attn_status check_options(const attn_options *options, attn_error *error)
     return attn_ok(error);
 }
 
+/* The chosen one; after choose_and_make_mesh. */
+static const attn_circulation *circulation_of(const attn_plan *plan) {
+    return attn_circulation_find(plan->choice.way.circulate);
+}
+
 /* The wanted kind, or −1 for auto; after check_options. */
 static int layout_kind(const attn_options *options) {
     return options->layout == NULL ? -1 : attn_layout_find(options->layout);
@@ -261,7 +266,7 @@ static attn_status plan_tensors(attn_plan *plan, attn_error *error) {
 
 static void plan_kv_layout(attn_plan *plan) {
     const attn_problem *problem = &plan->problem;
-    int keys_stay = plan->mesh.shards == 1;
+    int keys_stay = circulation_of(plan)->moves_queries || plan->mesh.shards == 1;
     /* By the problem alone: attend_few() gives other bits. */
     int is_packed = problem->length > ATTN_FEW_ROWS / (problem->heads / problem->kv_heads);
     attn_range kv_heads = attn_head_tensor_heads(&plan->key, plan->mesh.members, plan->mesh.member);
@@ -324,20 +329,26 @@ static void describe_attend(attn_plan *plan, const attn_options *options) {
                            &plan->buffers);
 }
 
-/* Collective on the axis. */
+/* And the local part. Collective on the axis. */
 static attn_status plan_circulate(attn_plan *plan, attn_error *error) {
-    const char *name = plan->choice.way.circulate;
-
     plan->circulate = (attn_circulate){
-        .circulation = attn_circulation_find(name),
+        .circulation = circulation_of(plan),
         .kv = &plan->kv_layout,
+        .query_layout = &plan->query_layout,
         .reach = &plan->reach,
+        .attend = &plan->attend,
         .axis = plan->mesh.axis,
         .shard = plan->mesh.shard,
         .shard_count = plan->mesh.shards,
         .partial_bytes = attn_attend_partial_bytes(&plan->attend),
     };
-    return attn_circulate_plan(&plan->circulate, &plan->buffers, error);
+    if (attn_circulate_plan(&plan->circulate, &plan->buffers, error) != ATTN_OK ||
+        plan->circulate.circulation->moves_queries)
+        return error->status;
+    if (attn_attend_plan(&plan->attend, &plan->buffers, error) == ATTN_OK)
+        attn_buffers_reserve(&plan->buffers, attn_attend_scratch_elems(&plan->attend),
+                             sizeof(float), &plan->attend.scratch);
+    return error->status;
 }
 
 /* Whether all ranks of a node fit into its memory together. Collective on `node`;
@@ -364,6 +375,16 @@ static void fill_prepare(const attn_plan *plan) {
     attn_qk_prepare_fill(&plan->key_prepare, plan->threads);
 }
 
+/* Work goes with the queries, or with the keys where these stay. */
+static attn_status find_imbalance(attn_plan *plan, attn_error *error) {
+    attn_mask mask = attn_mask_spec_mask(&plan->problem);
+
+    if (circulation_of(plan)->moves_queries)
+        return attn_layout_key_imbalance(&plan->key_layout, &mask, &plan->imbalance, error);
+    plan->imbalance = attn_layout_imbalance(&plan->query_layout, &mask);
+    return attn_ok(error);
+}
+
 /* Plans after the mesh is there. Each stage is agreed on before the next one, so
  * that no rank waits for one that has given up. Collective. */
 static attn_status plan_all(attn_plan *plan, const attn_options *options, attn_error *error) {
@@ -372,7 +393,7 @@ static attn_status plan_all(attn_plan *plan, const attn_options *options, attn_e
     attn_ok(error);
     if (deal_rows(plan, error) == ATTN_OK) {
         count_callers_arrays(plan);
-        if (plan_tensors(plan, error) == ATTN_OK) {
+        if (plan_tensors(plan, error) == ATTN_OK && find_imbalance(plan, error) == ATTN_OK) {
             plan_prepare(plan);
             plan_kv_layout(plan);
             plan_project(plan);
@@ -387,8 +408,7 @@ static attn_status plan_all(attn_plan *plan, const attn_options *options, attn_e
 
     attn_reach_create(&plan->reach, &mask, &plan->query_layout, &plan->key_layout, error);
     if (attn_agree(plan->mesh.world, "reach", error) != ATTN_OK) return error->status;
-    if (plan_circulate(plan, error) == ATTN_OK)
-        attn_attend_plan(&plan->attend, &plan->buffers, error);
+    plan_circulate(plan, error);
     if (attn_agree(plan->mesh.world, "attend", error) != ATTN_OK) return error->status;
     check_memory(plan, options->memory_fraction, error);
     if (attn_agree(plan->mesh.world, "memory", error) != ATTN_OK) return error->status;
@@ -427,6 +447,10 @@ static attn_status choose_and_make_mesh(attn_plan *plan, MPI_Comm comm, const at
     cluster = cluster_of(plan, comm, node);
     ATTN_MPI(MPI_Comm_free(&node));
     attn_choose(&plan->problem, &wish, &cluster, &plan->choice, error);
+    if (error->status == ATTN_OK &&
+        attn_circulation_refuses(&plan->problem, plan->choice.way.circulate) != NULL)
+        attn_fail(error, ATTN_ERR_CONFIG, "the circulation \"%s\" %s", plan->choice.way.circulate,
+                  attn_circulation_refuses(&plan->problem, plan->choice.way.circulate));
     if (attn_agree(comm, "choose", error) != ATTN_OK) return error->status;
     attn_mesh_create(comm, (int)plan->choice.way.members, (int)plan->choice.way.shards,
                      &plan->mesh);

@@ -26,6 +26,7 @@ struct attn_plan {
     int threads;               /* of this rank */
     int with_lse;
     attn_layout query_layout, key_layout;
+    double imbalance; /* of the shards' pairs */
     attn_reach reach;
     attn_row_list shard_queries, shard_keys; /* owned: rows of the shard */
     attn_row_list query_rows, key_rows;      /* owned: own rows */

@@ -33,6 +33,12 @@ attn_status attn_tiling_create(attn_tiling *tiling, int64_t batch, attn_range he
         return attn_fail(error, ATTN_ERR_MEMORY, "cannot allocate the tiles");
     tiling->stack_count = cut_stacks(heads, queries_per_kv, most, tiling->stacks);
     tiling->tile_rows = most > 1 ? (int32_t)length : kernel_rows;
+    for (int64_t i = 0; i < tiling->stack_count; i++) {
+        int64_t rows = shard_rows < tiling->tile_rows ? shard_rows : tiling->tile_rows;
+
+        rows *= tiling->stacks[i].heads;
+        if (rows > tiling->most_rows) tiling->most_rows = (int32_t)rows;
+    }
     tiling->along = (shard_rows + tiling->tile_rows - 1) / tiling->tile_rows;
     tiling->count = batch * tiling->stack_count * tiling->along;
     return attn_ok(error);

@@ -28,6 +28,7 @@ typedef struct attn_tiling {
     int32_t tile_rows; /* of one head in a tile */
     int64_t along;     /* tiles along the rows */
     int64_t count;     /* tiles in all */
+    int32_t most_rows; /* kernel_rows of the largest tile */
 } attn_tiling;
 
 /* A tile: rows [first_row, first_row + rows) of each head of a stack. The kernel's rows

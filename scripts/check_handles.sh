@@ -96,7 +96,7 @@ verify: {rows: 8}
 END
 
 for form in qkv layer; do
-    for mesh in "1 3 ring" "1 3 gather" "3 1 ring"; do
+    for mesh in "1 3 ring" "1 3 gather" "1 3 reduce" "3 1 ring"; do
         read -r heads sequence circulate <<<"$mesh"
         simulated "$form, $heads x $sequence, $circulate" 0 run "$work/$form.yaml" \
             --set "parallel.heads=$heads" --set "parallel.sequence=$sequence" \

@@ -72,7 +72,7 @@ typedef struct mesh_row {
     int heads, sequence;
 } mesh_row;
 
-/* Each mesh by both circulations, one of them with two threads, in two layouts each. */
+/* Each mesh by all circulations, one of them with two threads, in two layouts each. */
 static void compare_all(const mesh_row *meshes, size_t count) {
     for (size_t i = 0; i < count; i++) {
         int ring_threads = 1 + (int)(i % 2);
@@ -80,9 +80,11 @@ static void compare_all(const mesh_row *meshes, size_t count) {
         compare(meshes[i].heads, meshes[i].sequence, "ring", layouts[i % 4], ring_threads);
         compare(meshes[i].heads, meshes[i].sequence, "gather", layouts[(i + 2) % 4],
                 3 - ring_threads);
+        compare(meshes[i].heads, meshes[i].sequence, "reduce", layouts[(i + 1) % 4], ring_threads);
         if (meshes[i].heads > 1) continue;
         compare(meshes[i].heads, meshes[i].sequence, "ring", layouts[(i + 1) % 4], ring_threads);
         compare(meshes[i].heads, meshes[i].sequence, "gather", layouts[(i + 3) % 4], ring_threads);
+        compare(meshes[i].heads, meshes[i].sequence, "reduce", layouts[i % 4], 3 - ring_threads);
     }
 }
 

@@ -1,5 +1,6 @@
 /* What circulates: each rank sends the messages and bytes that the opening comments of
- * circulate_ring.c and circulate_gather.c promise, counted here from what single rows see. */
+ * circulate_ring.c, circulate_gather.c and circulate_reduce.c promise, counted here from what
+ * single rows see. */
 #include <stdlib.h>
 
 #include "attnspan/attnspan.h"
@@ -29,6 +30,8 @@ static const struct {
     {"a window and first keys", ROWS, {.causal = ATTN_CAUSAL, WINDOW(70, 0), .first = 3}},
     {"documents", ROWS, {.causal = ATTN_CAUSAL, .document_count = 5, .document_starts = starts}},
     {"few queries", 100, {.causal = ATTN_CAUSAL}},
+    {"one query", 1, {.causal = ATTN_CAUSAL}},
+    {"one query, a window", 1, {.causal = ATTN_CAUSAL, WINDOW(300, 0)}},
     {"first beside first", 400, {.causal = ATTN_CAUSAL_TOP_LEFT}},
 };
 
@@ -71,12 +74,17 @@ static int needs(const attn_plan *plan, int by, int of, attn_range part) {
 }
 
 typedef struct traffic {
-    int64_t messages, rows;
+    int64_t messages, bytes;
 } traffic;
 
+static void add_floats(traffic *sum, int64_t floats) {
+    sum->messages += floats > 0;
+    sum->bytes += floats * (int64_t)sizeof(float);
+}
+
+/* Rows of keys and values. */
 static void add(traffic *sum, int64_t rows) {
-    sum->messages += rows > 0;
-    sum->rows += rows;
+    add_floats(sum, rows * HEADS * 2 * DIM);
 }
 
 /* Fewest hops up and down that bring shard k to all that need it; of equals the most up. */
@@ -128,6 +136,94 @@ static traffic gather_traffic(const attn_plan *plan) {
     return sum;
 }
 
+/* Rows [first, last) of shard `by` see one of the keys of blocks [from, to). */
+static int rows_see(const attn_plan *plan, int by, attn_range rows, attn_range blocks) {
+    attn_row_list queries;
+    attn_error error;
+    int found = 0;
+
+    if (attn_row_list_create(&queries, &plan->query_layout, by, rows, &error) != ATTN_OK)
+        MPI_Abort(MPI_COMM_WORLD, 1);
+    for (int64_t i = 0; i < queries.count && !found; i++) {
+        attn_visible seen = attn_mask_visible(&plan->attend.mask, 0, attn_row_list_at(&queries, i));
+
+        for (int s = 0; s < 2; s++)
+            found |= seen.span[s].first < blocks.last * 64 &&
+                     blocks.first * 64 < seen.span[s].last &&
+                     seen.span[s].first < seen.span[s].last;
+    }
+    attn_row_list_destroy(&queries);
+    return found;
+}
+
+static int owner_of(const attn_plan *plan, int64_t block) {
+    for (int k = 0; k < ranks; k++)
+        for (int64_t run = 0; run < attn_layout_run_count(&plan->key_layout, k); run++) {
+            attn_range blocks = attn_layout_run(&plan->key_layout, k, run);
+
+            if (block >= blocks.first && block < blocks.last) return k;
+        }
+    return -1;
+}
+
+/* Whole tiles of the shard's queries of which some row sees the blocks. */
+static int64_t partial_floats(const attn_plan *plan, int by, attn_range blocks) {
+    int64_t rows = attn_layout_rows(&plan->query_layout, by), floats = 0;
+    int64_t tile = plan->kernel->query_rows;
+
+    if (rows < tile) tile = rows;
+    for (int64_t first = 0; first < rows; first += tile) {
+        int64_t last = first + tile < rows ? first + tile : rows;
+
+        if (rows_see(plan, by, (attn_range){first, last}, blocks))
+            floats += HEADS * tile * (DIM + 2);
+    }
+    return floats;
+}
+
+/* A node of the fixed tree for the queries of a shard: who makes it, −1 when no block is seen, and
+ * from the first to the last block seen. What this rank sends to a join is added. */
+typedef struct tree_node {
+    int owner;
+    attn_range blocks;
+} tree_node;
+
+static tree_node walk(const attn_plan *plan, int by, int level, int64_t index, traffic *sum) {
+    attn_range all = {0, attn_layout_rows(&plan->query_layout, by)};
+    tree_node left, right;
+
+    if (index << level >= plan->key_layout.block_count) return (tree_node){-1, {0, 0}};
+    if (level == 0) {
+        attn_range block = {index, index + 1};
+        return (tree_node){rows_see(plan, by, all, block) ? owner_of(plan, index) : -1, block};
+    }
+    left = walk(plan, by, level - 1, 2 * index, sum);
+    right = walk(plan, by, level - 1, 2 * index + 1, sum);
+    if (left.owner < 0) return right;
+    if (right.owner < 0) return left;
+    if (right.owner == rank && left.owner != rank)
+        add_floats(sum, partial_floats(plan, by, right.blocks));
+    left.blocks.last = right.blocks.last;
+    return left;
+}
+
+static traffic reduce_traffic(const attn_plan *plan) {
+    traffic sum = {0};
+
+    for (int by = 0; by < ranks; by++) {
+        int64_t queries = attn_layout_rows(&plan->query_layout, by);
+        tree_node root = walk(plan, by, 4, 0, &sum); /* of 16 blocks */
+
+        if (root.owner == rank && by != rank)
+            add_floats(&sum, partial_floats(plan, by, root.blocks));
+        for (int to = 0; to < ranks && by == rank; to++)
+            if (to != rank &&
+                needs(plan, by, to, (attn_range){0, attn_layout_rows(&plan->key_layout, to)}))
+                add_floats(&sum, queries * HEADS * DIM);
+    }
+    return sum;
+}
+
 /* --- what is sent ----------------------------------------------------------------- */
 
 static float *array(int64_t elems) {
@@ -172,8 +268,6 @@ static attn_plan *execute(size_t c, const char *layout, const char *circulate) {
 }
 
 static void check_traffic(const char *circulate, traffic (*expected)(const attn_plan *plan)) {
-    const int64_t row_bytes = HEADS * 2 * DIM * (int64_t)sizeof(float);
-
     for (size_t c = 0; c < CASES; c++)
         for (int l = 0; l < LAYOUTS; l++) {
             attn_plan *plan = execute(c, layouts[l], circulate);
@@ -184,7 +278,7 @@ static void check_traffic(const char *circulate, traffic (*expected)(const attn_
             wanted = expected(plan);
             stats = attn_plan_stats(plan);
             CU_ASSERT_EQUAL(stats.circulated_messages, wanted.messages);
-            CU_ASSERT_EQUAL(stats.circulated_bytes, wanted.rows * row_bytes);
+            CU_ASSERT_EQUAL(stats.circulated_bytes, wanted.bytes);
             CU_ASSERT_EQUAL(stats.sent_messages, wanted.messages); /* one head group */
             if (stats.circulated_messages != wanted.messages)
                 fprintf(stderr, "\n%s, %s, %s, rank %d: %d messages, not %d\n", circulate,
@@ -202,6 +296,63 @@ static void test_a_ring_sends_a_shard_as_far_as_it_is_needed(void) {
 static void test_a_gather_sends_slices_to_those_that_need_them(void) {
     find_place();
     check_traffic("gather", gather_traffic);
+}
+
+static void test_a_reduce_sends_queries_and_what_the_tree_joins(void) {
+    find_place();
+    check_traffic("reduce", reduce_traffic);
+}
+
+/* One query that sees all of 16 blocks, which belong to the first shard with queries. */
+static void test_the_known_counts_of_a_reduce(void) {
+    attn_plan *plan;
+    int64_t mine, all;
+
+    find_place();
+    if (ranks == 3 || ranks == 5) return; /* their shards are no nodes of the tree */
+    plan = execute(8, "contiguous", "reduce");
+    if (plan == NULL) return;
+    mine = attn_plan_stats(plan).circulated_messages;
+    MPI_Allreduce(&mine, &all, 1, MPI_INT64_T, MPI_SUM, MPI_COMM_WORLD);
+    CU_ASSERT_EQUAL(all, 2 * (ranks - 1)); /* the query to all, and a join each */
+    mine = attn_plan_stats(plan).circulated_bytes;
+    MPI_Allreduce(&mine, &all, 1, MPI_INT64_T, MPI_SUM, MPI_COMM_WORLD);
+    CU_ASSERT_EQUAL(all, (ranks - 1) * HEADS * (DIM + DIM + 2) * (int64_t)sizeof(float));
+    attn_plan_destroy(plan);
+}
+
+/* With twice the keys, in as many blocks, the plan has the caller's more keys to count and no
+ * byte besides: not packed, not copied. */
+static void test_a_few_queries_use_the_callers_keys_in_place(void) {
+    static const attn_mask_spec causal = {.causal = ATTN_CAUSAL};
+    int64_t bytes[2], rows[2];
+
+    find_place();
+    for (int i = 0; i < 2; i++) {
+        attn_problem problem = {.batch = 1,
+                                .length = 2,
+                                .kv_length = ROWS << i,
+                                .heads = 4 * HEADS,
+                                .kv_heads = HEADS,
+                                .key_dim = DIM,
+                                .value_dim = DIM,
+                                .mask = causal};
+        attn_options options = {
+            .mesh_heads = 1, .mesh_sequence = ranks, .circulate = "reduce", .threads = 1};
+        attn_plan_info info;
+        attn_plan *plan;
+        attn_error error;
+
+        CU_ASSERT_EQUAL(attn_plan_create(MPI_COMM_WORLD, &problem, &options, &plan, &error),
+                        ATTN_OK);
+        if (plan == NULL) return;
+        attn_plan_get_info(plan, &info);
+        bytes[i] = info.bytes;
+        rows[i] = attn_plan_key_rows(plan).count;
+        attn_plan_destroy(plan);
+    }
+    CU_ASSERT_EQUAL(bytes[1] - bytes[0],
+                    (rows[1] - rows[0]) * HEADS * 2 * DIM * (int64_t)sizeof(float));
 }
 
 /* On the whole axis, written down: for shards of two blocks and more. */
@@ -303,6 +454,11 @@ int main(int argc, char **argv) {
          test_a_ring_sends_a_shard_as_far_as_it_is_needed},
         {"a gather sends slices to those that need them",
          test_a_gather_sends_slices_to_those_that_need_them},
+        {"a reduce sends queries and what the tree joins",
+         test_a_reduce_sends_queries_and_what_the_tree_joins},
+        {"the known counts of a reduce", test_the_known_counts_of_a_reduce},
+        {"a few queries use the caller's keys in place",
+         test_a_few_queries_use_the_callers_keys_in_place},
         {"the known counts of a ring", test_the_known_counts_of_a_ring},
         {"partials wait only for tiles that have them",
          test_partials_wait_only_for_tiles_that_have_them},

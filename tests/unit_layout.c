@@ -249,6 +249,53 @@ static void test_a_sequence_beyond_memory_is_laid_out_at_once(void) {
     check_imbalance("balanced", 8, &mask, 1.02);
 }
 
+/* Pair by pair. */
+static void check_key_imbalance(const char *name, int64_t shards, const attn_mask *mask) {
+    attn_layout queries = layout_of(name, shards, mask), keys;
+    double most = 0, total = 0, imbalance = 0;
+    attn_error error;
+
+    CU_ASSERT_EQUAL(attn_layout_of_keys(&keys, &queries, mask->kv_length, &error), ATTN_OK);
+    for (int64_t shard = 0; shard < shards; shard++) {
+        double pairs = 0;
+
+        for (int64_t run = 0; run < attn_layout_run_count(&keys, shard); run++) {
+            attn_range rows = attn_layout_rows_of(&keys, attn_layout_run(&keys, shard, run));
+
+            for (int64_t i = 0; i < mask->batch * mask->length; i++) {
+                attn_visible seen = attn_mask_visible(mask, i / mask->length, i % mask->length);
+
+                for (int s = 0; s < 2; s++)
+                    for (int64_t key = seen.span[s].first; key < seen.span[s].last; key++)
+                        pairs += key >= rows.first && key < rows.last;
+            }
+        }
+        if (pairs > most) most = pairs;
+        total += pairs;
+    }
+    CU_ASSERT_EQUAL(attn_layout_key_imbalance(&keys, mask, &imbalance, &error), ATTN_OK);
+    CU_ASSERT_DOUBLE_EQUAL(imbalance, total > 0 ? most / total * (double)shards : 1, 1e-12);
+    attn_layout_destroy(&keys);
+    attn_layout_destroy(&queries);
+}
+
+static void test_the_imbalance_of_keys_counts_their_pairs(void) {
+    static const int64_t lengths[] = {150, 0, 77}, none[] = {0, 0, 0};
+    const attn_mask masks[] = {
+        mask_of(200, 200, (attn_mask_spec){.causal = ATTN_CAUSAL}),
+        mask_of(1, 300, (attn_mask_spec){.causal = ATTN_CAUSAL}),
+        mask_of(70, 300,
+                (attn_mask_spec){.causal = ATTN_CAUSAL, .windowed = 1, .left = 40, .first = 3}),
+        {{.key_lengths = lengths}, 90, 160, 3},
+        {{.key_lengths = none}, 90, 160, 3},
+    };
+
+    for (size_t m = 0; m < sizeof masks / sizeof *masks; m++)
+        for (int i = 0; i < LAYOUTS; i++)
+            for (int64_t shards = 1; shards <= 5; shards++)
+                check_key_imbalance(names[i], shards, &masks[m]);
+}
+
 /* --- keys ------------------------------------------------------------------------ */
 
 static void test_as_many_keys_as_queries_are_the_same_rows(void) {
@@ -374,6 +421,7 @@ static void test_reach_has_the_blocks_that_queries_see(void) {
 
 int main(void) {
     static const attn_test tests[] = {
+        {"the imbalance of keys counts their pairs", test_the_imbalance_of_keys_counts_their_pairs},
         {"every block is owned once", test_every_block_is_owned_once},
         {"runs are few", test_runs_are_few},
         {"balanced shards have no more runs than they need",

@@ -87,7 +87,7 @@ typedef struct attn_problem {
 typedef struct attn_options {
     int64_t mesh_heads;     /* P_h, or ATTN_PLAN_AUTO */
     int64_t mesh_sequence;  /* P_s, or ATTN_PLAN_AUTO */
-    const char *circulate;  /* "ring", "gather", or NULL */
+    const char *circulate;  /* "ring", "gather", "reduce", or NULL */
     const char *layout;     /* "contiguous", "zigzag", "striped", "balanced", or NULL: the first of
                                contiguous, zigzag and balanced that shares the work evenly */
     const char *kernel;     /* "generic", or NULL: the fastest that all ranks run */
@@ -140,7 +140,7 @@ typedef struct attn_stats {
 
     int64_t sent_bytes; /* to other ranks */
     int64_t sent_messages;
-    int64_t circulated_bytes, circulated_messages; /* of these, keys and values in circulation */
+    int64_t circulated_bytes, circulated_messages; /* of these, along the axis of shards */
 } attn_stats;
 
 /* What was planned. Strings have static storage. */
@@ -154,7 +154,8 @@ typedef struct attn_plan_info {
     int64_t first_head, head_count;          /* query heads computed here */
     int64_t first_kv_head, kv_head_count;    /* kv heads needed for them */
     attn_row_list shard_queries, shard_keys; /* rows of this rank's shard; the plan's */
-    double imbalance;                        /* unmasked pairs of the shards: most over mean */
+    double imbalance;     /* unmasked pairs of the shards' queries, or of their keys where these
+                             stay: most over mean */
     double predicted_sec; /* of an execution: sizes over the rates of an ordinary cluster */
     char why[160];        /* why this mesh, circulation and layout; "" when all was stated */
     int64_t bytes;        /* that this rank's plan and the caller's arrays take */

@@ -56,7 +56,7 @@ number() {
 alone short "${length[@]}"
 alone long
 
-for mesh in "1 4 ring" "2 2 ring" "1 4 gather"; do
+for mesh in "1 4 ring" "2 2 ring" "1 4 gather" "1 4 reduce"; do
     read -r heads sequence circulate <<<"$mesh"
     before=$(sent_bytes)
     if ! on_hosts hosts "${length[@]}" --set "parallel.heads=$heads" \
