@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "attnspan/kernels.h"
+#include "circulate.h"
 #include "config_bench.h"
 #include "config_fail.h"
 #include "config_keys.h"
@@ -276,15 +277,24 @@ static attn_status check_tolerance(attn_config *config, attn_error *error) {
     return ATTN_OK;
 }
 
+/* A bias is where its queries are, and not where they would travel to. */
+static attn_status check_circulation(attn_config *config, attn_error *error) {
+    const attn_problem biased = {.terms = {.bias_heads = config->attention.mask.bias[0] != '\0'}};
+    const char *name = attn_circulation_name(config->parallel.circulate);
+    const char *reason = name == NULL ? NULL : attn_circulation_refuses(&biased, name);
+
+    if (reason == NULL) return ATTN_OK;
+    return attn_config_fail(config, "parallel.circulate", error, ATTN_ERR_CONFIG,
+                            "is %s, which %s (attention.mask.bias is given)", name, reason);
+}
+
 attn_status attn_config_check(attn_config *config, attn_error *error) {
     static attn_status (*const checks[])(attn_config *, attn_error *) = {
-        check_required,  check_heads,
-        check_memory,    check_input_form,
-        check_layer,     check_qkv,
-        check_synthetic, check_head_dim,
-        check_kv_length, attn_config_rope_check,
-        check_terms,     check_outputs,
-        check_tolerance, attn_config_bench_check,
+        check_required,         check_heads,     check_memory,
+        check_input_form,       check_layer,     check_qkv,
+        check_synthetic,        check_head_dim,  check_kv_length,
+        attn_config_rope_check, check_terms,     check_circulation,
+        check_outputs,          check_tolerance, attn_config_bench_check,
     };
 
     for (size_t i = 0; i < sizeof checks / sizeof *checks; i++) {

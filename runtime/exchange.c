@@ -107,6 +107,7 @@ void attn_exchange_wait(attn_exchange *exchange) {
 int64_t attn_exchange_bytes_to_heads(const attn_exchange *exchange) {
     int64_t others = 0;
 
+    if (exchange->rows == NULL) return 0; /* not planned: its rows stay with the caller */
     for (int j = 0; j < exchange->members; j++)
         if (j != exchange->member) others += row_bytes(exchange, j);
     return exchange->rows[exchange->member] * others;

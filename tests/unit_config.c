@@ -323,6 +323,9 @@ static void test_contradictions(void) {
          "c.yaml:3:10: attention.sinks: has 1 number; must have 4, one for each of"},
         {"attention:\n  heads: 4\n  sinks: w.safetensors#s" REST "output: {y: /in/w.safetensors}",
          "output.y: would overwrite the file of attention.sinks; must be a file of its own"},
+        {"attention:\n  heads: 4\n  mask: {bias: b.npy}" REST "parallel: {circulate: reduce}",
+         "parallel.circulate: is reduce, which moves queries, but not their biases; take ring or "
+         "gather"},
         {"attention:\n  heads: 4\n  mask: {bias: b.npy}" REST "output: {lse: /in/b.npy}",
          "output.lse: would overwrite the file of attention.mask.bias; must be a file of its own"},
         {HEADS, "c.yaml: input: has no tensors; give x and weights, or q, k and v, or synthetic"},
