@@ -57,8 +57,8 @@ enum { PANEL_BLOCK = PANEL_VECTORS * BLOCK }; /* scores of a group and a panel *
 
 /* A pair of groups and what a call works with. */
 typedef struct row_pair {
-    call call; /* .weights: those of the group at hand */
-    row_group group[PAIR];
+    row_group group[PAIR]; /* first: vectors are aligned */
+    call call;             /* .weights: those of the group at hand */
     int groups;            /* 1 or 2 */
     int started;           /* out has been written */
     float *scores[PAIR];   /* [vectors of a tile][16][16]; then words */
