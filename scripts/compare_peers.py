@@ -22,13 +22,20 @@ wrong; 3 no NumPy.
 import argparse
 import json
 import os
-import subprocess
 import sys
 import tempfile
 
+from lib.interpreter import need_modules
+
 COMMAND = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..",
                        "build", "attnspan")
-SEARCHED = "COMPARE_PEERS_SEARCHED"  # set for the python3 that was found
+ADVICE = """\
+Debian has it:
+    apt-get install python3-numpy python3-matplotlib
+An environment with all peers:
+    python3 -m venv build-peers
+    build-peers/bin/pip install numpy matplotlib torch onnxruntime onnx
+    build-peers/bin/python scripts/compare_peers.py"""
 
 
 def positive(text):
@@ -79,38 +86,6 @@ def parse_options():
     return options
 
 
-def has_numpy(python):
-    done = subprocess.run([python, "-c", "import numpy"],
-                          stderr=subprocess.DEVNULL)
-    return done.returncode == 0
-
-
-def need_numpy():
-    """Goes on with another python3 of PATH where this one has no NumPy."""
-    try:
-        import numpy  # noqa: F401
-        return
-    except ImportError:
-        pass
-    folders = os.environ.get("PATH", "").split(os.pathsep)
-    for python in (os.path.join(folder, "python3") for folder in folders):
-        if SEARCHED in os.environ:
-            break
-        if os.access(python, os.X_OK) and has_numpy(python):
-            print(f"compare_peers: {sys.executable} has no NumPy; going on "
-                  f"with {python}", file=sys.stderr)
-            os.environ[SEARCHED] = "yes"
-            os.execv(python, [python, *sys.argv])
-    print("""\
-compare_peers: error: no python3 on PATH has NumPy. Debian has it:
-    apt-get install python3-numpy python3-matplotlib
-An environment with all peers:
-    python3 -m venv build-peers
-    build-peers/bin/pip install numpy matplotlib torch onnxruntime onnx
-    build-peers/bin/python scripts/compare_peers.py""", file=sys.stderr)
-    sys.exit(3)
-
-
 def write(report, text, folder):
     os.makedirs(folder, exist_ok=True)
     written = [os.path.join(folder, name)
@@ -132,7 +107,7 @@ def write(report, text, folder):
 
 def main():
     options = parse_options()
-    need_numpy()
+    need_modules("compare_peers", {"numpy": "NumPy"}, ADVICE)
     from peers.measure import compare
     from peers.table import table
     with tempfile.TemporaryDirectory(prefix="compare_peers.") as folder:
