@@ -1,0 +1,1 @@
+"""The parts of plot.py and report.py: samples, figures and the page."""
