@@ -184,6 +184,12 @@ check_peers() {
     "$python" tests/compare_peers.py build-test/attnspan 2>&1
 }
 
+check_plots() {
+    local python
+    python=$(python_with matplotlib) || skip "no python3 here has matplotlib"
+    "$python" tests/plots.py 2>&1
+}
+
 check_handles() {
     needs smpicc
     scripts/check_handles.sh build-test/attnspan
@@ -217,6 +223,7 @@ if [[ $quick == no ]]; then
     step "shellcheck" check_shell
     step "MPI handles" check_handles
     step "peer comparison" check_peers
+    step "plots" check_plots
     # Only root can use it, and Slurm brings daemons.
     if ((EUID == 0)); then step "set-up of the cluster" scripts/setup.sh --cluster; fi
     step "cluster laboratory" on_lab 240 scripts/lab/test.sh
