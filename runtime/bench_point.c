@@ -193,12 +193,6 @@ static double projection_flops(const attn_problem *p) {
     return p->model_dim > 0 ? 2.0 * (double)p->batch * dims * (queries + keys) : 0;
 }
 
-/* Seconds that a cost model expects of the point's execution; NAN: there is none yet. */
-static double predict_sec(const attn_job *job) {
-    (void)job;
-    return NAN;
-}
-
 static void word(char *to, const char *from) {
     snprintf(to, ATTN_BENCH_WORD_BYTES, "%s", from);
 }
@@ -230,7 +224,7 @@ static void collect_facts(const attn_job *job, attn_point_facts *facts) {
     facts->memory_bytes_max = bytes_over_ranks(job, info->bytes, MPI_MAX);
     facts->memory_bytes_per_token =
         over_ranks(job, (double)info->bytes, MPI_SUM) / ((double)p->batch * (double)p->length);
-    facts->predicted_sec = predict_sec(job);
+    facts->predicted_sec = info->predicted_sec;
 }
 
 /* A sample is what its line says: a sweep that went on has the same figures as one that did not

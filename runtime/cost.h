@@ -4,13 +4,16 @@
  * those of the busiest rank. With P = P_h × P_s, own rows r = N / P, shard rows S = N / P_s,
  * a member's heads h and kv heads g, and elements of b bytes:
  *
- *     project, output   flops / (threads · gemm rate)
- *     exchange          forth b (r (H − h) d_k + r_kv (Σ g_i − g) (d_k + d_v)), back 4 (S − r) h
- * d_v bytes, and P_h − 1 messages each way of 4 arrays attend            c = 2 (d_k + d_v) h pairs
- * · imbalance / P_s / (threads · kernel rate), with transfers hidden behind it as the circulation
- * can: ring            c / P_s + (P_s − 1) max(c / P_s, x), x one shard of K and V gather max(c, y
- * + c (P_s − 1) / (4 P_s)), y = (P_s − 1) x: the last of 4 slices is attended to after it came
- *       reduce          c + P_s − 1 times the own queries there and one partial a row back
+ *     project, output
+ *               flops / (threads · gemm rate)
+ *     exchange  b (r (H − h) d_k + r_kv (G − g) (d_k + d_v)) bytes forth, G kv heads in all,
+ *               4 (S − r) h d_v bytes back, and P_h − 1 messages of each of 4 arrays
+ *     attend    c = 2 (d_k + d_v) h pairs · imbalance / P_s / (threads · kernel rate),
+ *               and of transfers what the circulation cannot hide behind it:
+ *       ring    c / P_s + (P_s − 1) max(c / P_s, x), x one shard of K and V
+ *       gather  max(c, y + c (P_s − 1) / (4 P_s)), y = (P_s − 1) x: the last of 4
+ *               slices is attended to after it came
+ *       reduce  c + P_s − 1 times the own queries there and one partial a row back
  *
  * Of a circulation only the part φ travels that some query needs (reach.h). A transfer goes at the
  * rate of the slower link it crosses; the network of a node is shared by those that use it at once:
