@@ -94,14 +94,28 @@ static double triad_rate(float *data, int threads) {
     return best;
 }
 
+/* The first milliseconds do not count: a thread that was asleep may wake on the core of another
+ * one, and is moved to a free core only then. */
 double attn_measure_peak(const attn_kernel *kernel, int threads) {
-    enum { ROUNDS = 1 << 16 };
-    double start = omp_get_wtime(), flops = 0, seconds;
+    enum { ROUNDS = 1 << 13 }; /* about 30 us */
+    const double settled_sec = 5e-3, counted_sec = 5e-3, start = omp_get_wtime();
+    double rate = 0;
 
-#pragma omp parallel num_threads(threads) reduction(+ : flops)
-    flops += kernel->peak_work(ROUNDS);
-    seconds = omp_get_wtime() - start;
-    return seconds > 0 ? flops / seconds * 1e-9 : 0;
+#pragma omp parallel num_threads(threads) reduction(+ : rate)
+    {
+        double now = omp_get_wtime() - start, flops = 0;
+
+        while (now < settled_sec) {
+            kernel->peak_work(ROUNDS);
+            now = omp_get_wtime() - start;
+        }
+        do {
+            flops += kernel->peak_work(ROUNDS);
+            now = omp_get_wtime() - start;
+        } while (now < settled_sec + counted_sec);
+        rate += flops / (now - settled_sec);
+    }
+    return rate * 1e-9;
 }
 
 double attn_measure_read(const float *data, int threads) {

@@ -20,8 +20,8 @@ typedef struct attn_rates {
 attn_status attn_measure(const attn_kernel *kernel, const attn_kernel *dot_bf16, int threads,
                          attn_rates *rates, attn_error *error);
 
-/* GFLOP/s of what the kernel's products are made of, with `threads` threads at once, over about a
- * millisecond. */
+/* GFLOP/s of what the kernel's products are made of, with `threads` threads at once, over 5 ms
+ * after 5 ms. */
 double attn_measure_peak(const attn_kernel *kernel, int threads);
 
 /* Reads or multiplies once, with all threads: GB/s of the sum of ATTN_MEASURE_ELEMS floats of
