@@ -13,7 +13,8 @@
  * value goes as the tiles of queries that may see its blocks (kept_partials.h); nothing is sent of
  * a value of which none sees any.
  *
- * Restrictions: none; shards may be uneven or empty.
+ * Restrictions: no bias, of which a rank has the rows of its own queries. Shards may be uneven or
+ * empty.
  * Cost: a message of the own queries to each other shard with a key that they see; for each shard's
  * queries, a message for each join of values of two ranks, and one for the root if its leftmost
  * block is not there: with contiguous equal shards of 2^k blocks P_s − 1 and at most one, each of

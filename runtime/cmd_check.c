@@ -81,7 +81,7 @@ static int64_t ranks_meant(const attn_job *job) {
 
 /* The mesh on ranks that are not here, of an ordinary cluster on one node. */
 static attn_status choose_elsewhere(const attn_job *job, int64_t ranks, int64_t *members,
-                                    int64_t *shards, attn_error *error) {
+                                    int64_t *shards, const char **circulate, attn_error *error) {
     const attn_wish wish = attn_job_wish(job);
     const attn_cluster cluster = {
         .ranks = ranks, .ranks_per_node = ranks, .threads = 1, .machine = attn_machine_default()};
@@ -92,37 +92,39 @@ static attn_status choose_elsewhere(const attn_job *job, int64_t ranks, int64_t 
         return error->status;
     *members = choice.way.members;
     *shards = choice.way.shards;
+    *circulate = choice.way.circulate;
     return attn_ok(error);
 }
 
 /* A plan on the very ranks finds all that only a plan can; without them the mesh alone is
  * checked. */
-static attn_status check_plan(attn_job *job, int64_t *members, int64_t *shards, attn_error *error) {
+static attn_status check_plan(attn_job *job, int64_t *members, int64_t *shards,
+                              const char **circulate, attn_error *error) {
     attn_options none = {0};
     int64_t ranks = ranks_meant(job);
 
     if (ranks != job->ranks) {
         if (attn_inputs_describe(job->comm, &job->config, &job->inputs, error) != ATTN_OK)
             return error->status;
-        return choose_elsewhere(job, ranks, members, shards, error);
+        return choose_elsewhere(job, ranks, members, shards, circulate, error);
     }
     if (attn_job_plan(job, &none, error) != ATTN_OK) return error->status;
     *members = job->info.mesh_heads;
     *shards = job->info.mesh_sequence;
+    *circulate = job->info.circulate;
     return attn_ok(error);
 }
 
 /* The layout that a run on that mesh has. Collective; agreed on at the boundary "plan". */
-static attn_status describe_layout(const attn_job *job, int64_t shards, const char **name,
-                                   double *imbalance, attn_error *error) {
-    const char *circulate = attn_circulation_name(job->config.parallel.circulate);
+static attn_status describe_layout(const attn_job *job, int64_t shards, const char *circulate,
+                                   const char **name, double *imbalance, attn_error *error) {
     attn_mask mask = attn_mask_spec_mask(&job->inputs.problem);
     attn_layout layout, keys = {0};
 
     if (attn_layout_choose(&layout, job->config.parallel.layout, shards, &mask, error) == ATTN_OK) {
         *name = attn_layout_name(layout.kind);
         *imbalance = attn_layout_imbalance(&layout, &mask);
-        if (circulate != NULL && attn_circulation_find(circulate)->moves_queries &&
+        if (attn_circulation_find(circulate)->moves_queries &&
             attn_layout_of_keys(&keys, &layout, job->inputs.problem.kv_length, error) == ATTN_OK)
             attn_layout_key_imbalance(&keys, &mask, imbalance, error);
         attn_layout_destroy(&keys);
@@ -149,15 +151,15 @@ static void print_fine(const attn_job *job, int64_t members, int64_t shards, con
 
 attn_status attn_cmd_check(MPI_Comm comm, const attn_cmdline *cmdline, attn_error *error) {
     attn_job *job;
-    const char *layout = NULL;
+    const char *layout = NULL, *circulate = NULL;
     double imbalance = 0;
-    int64_t members, shards;
+    int64_t members = 0, shards = 0;
 
     if (attn_job_create(comm, &job, error) != ATTN_OK) return error->status;
     if (attn_job_configure(job, cmdline, error) == ATTN_OK &&
-        check_plan(job, &members, &shards, error) == ATTN_OK &&
+        check_plan(job, &members, &shards, &circulate, error) == ATTN_OK &&
         scan_inputs(comm, &job->inputs, error) == ATTN_OK &&
-        describe_layout(job, shards, &layout, &imbalance, error) == ATTN_OK &&
+        describe_layout(job, shards, circulate, &layout, &imbalance, error) == ATTN_OK &&
         attn_job_begin_outputs(job, error) == ATTN_OK && job->rank == 0)
         print_fine(job, members, shards, layout, imbalance);
     attn_job_destroy(job);

@@ -3,6 +3,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "circulate.h"
 #include "layout.h"
 #include "mask_spec.h"
 #include "partition.h"
@@ -97,15 +98,22 @@ static attn_status needed_part(const attn_mask *mask, int layout, int64_t shards
     return error->status;
 }
 
-static attn_status imbalance_of(const attn_mask *mask, int layout, int64_t shards,
-                                double *imbalance, attn_error *error) {
-    attn_layout queries = {0};
+/* Of the queries' shards, or, where queries travel, of the keys'. */
+static attn_status imbalance_of(const attn_mask *mask, const attn_way *way, double *imbalance,
+                                attn_error *error) {
+    const attn_circulation *circulation = attn_circulation_find(way->circulate);
+    attn_layout queries = {0}, keys = {0};
 
-    if (attn_layout_create(&queries, layout, mask->length, shards, mask, error) != ATTN_OK)
+    if (attn_layout_create(&queries, way->layout, mask->length, way->shards, mask, error) !=
+        ATTN_OK)
         return error->status;
     *imbalance = attn_layout_imbalance(&queries, mask);
+    if (circulation != NULL && circulation->moves_queries &&
+        attn_layout_of_keys(&keys, &queries, mask->kv_length, error) == ATTN_OK)
+        attn_layout_key_imbalance(&keys, mask, imbalance, error);
+    attn_layout_destroy(&keys);
     attn_layout_destroy(&queries);
-    return attn_ok(error);
+    return error->status;
 }
 
 /* The slower of two links, the second one shared by `sharing` ranks. */
@@ -201,7 +209,7 @@ attn_status attn_cost_predict(const attn_problem *problem, attn_storage storage,
     if (circulation == NULL)
         return attn_fail(error, ATTN_ERR_CONFIG, "no prediction for the circulation \"%s\"",
                          way->circulate);
-    if (imbalance_of(&mask, way->layout, way->shards, &cost->imbalance, error) != ATTN_OK ||
+    if (imbalance_of(&mask, way, &cost->imbalance, error) != ATTN_OK ||
         needed_part(&mask, way->layout, way->shards, &load.needed, error) != ATTN_OK)
         return error->status;
     load.kv_bytes = elem_bytes * batch * share.kv_heads * kv_rows * dims;

@@ -13,7 +13,8 @@
  *       ring    c / P_s + (P_s − 1) max(c / P_s, x), x one shard of K and V
  *       gather  max(c, y + c (P_s − 1) / (4 P_s)), y = (P_s − 1) x: the last of 4
  *               slices is attended to after it came
- *       reduce  c + P_s − 1 times the own queries there and one partial a row back
+ *       reduce  c + P_s − 1 times the own queries there and one partial a row back; the imbalance
+ *               is that of the keys
  *
  * Of a circulation only the part φ travels that some query needs (reach.h). A transfer goes at the
  * rate of the slower link it crosses; the network of a node is shared by those that use it at once:

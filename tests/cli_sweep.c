@@ -252,15 +252,15 @@ static void test_bytes_are_predicted_whatever_is_sent(void) {
 
     attn_cli_begin();
     attn_cli_write_text("b.yaml", config);
-    run_quietly(RANKS,
-                ATTN_ARGUMENTS("bench", "b.yaml", "--set", "bench.repeats=1", "--set",
-                               "sequence.length=900", "--set",
-                               "bench.sweep={attention.mask: [none, {causal: true, window: [100, "
-                               "0]}], parallel.layout: [contiguous, zigzag, striped, balanced], "
-                               "parallel.circulate: [ring, gather], parallel.heads: [1, 2], "
-                               "ranks: [4]}"));
+    run_quietly(
+        RANKS, ATTN_ARGUMENTS("bench", "b.yaml", "--set", "bench.repeats=1", "--set",
+                              "sequence.length=900", "--set",
+                              "bench.sweep={attention.mask: [none, {causal: true, window: [100, "
+                              "0]}], parallel.layout: [contiguous, zigzag, striped, balanced], "
+                              "parallel.circulate: [ring, gather, reduce], parallel.heads: [1, 2], "
+                              "ranks: [4]}"));
     file = read_csv("s.csv");
-    CU_ASSERT_EQUAL(file.rows, 1 + 2 * 4 * 2 * 2);
+    CU_ASSERT_EQUAL(file.rows, 1 + 2 * 4 * 3 * 2);
     for (int row = 1; row < file.rows; row++) {
         double sent = value(&file, row, "bytes_sent_total");
 

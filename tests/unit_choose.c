@@ -148,6 +148,21 @@ static void test_what_is_stated_is_kept(void) {
     CU_ASSERT_STRING_EQUAL(choice.why, ""); /* nothing was open */
 }
 
+/* One query: only its own shard computes, unless keys stay. */
+static void test_a_reduce_shares_out_the_keys_of_one_query(void) {
+    attn_problem problem = problem_of(1, INT64_C(1) << 20, 1, ATTN_CAUSAL);
+    const attn_cluster cluster = cluster_of(8, 8);
+    attn_choice choice =
+        choose(&problem, &cluster, (attn_wish){.members = 1, .circulate = "reduce", .layout = -1});
+
+    CU_ASSERT(choice.cost.imbalance < 1.01);
+    choice = choose(&problem, &cluster, (attn_wish){.members = 1, .layout = -1});
+    CU_ASSERT_STRING_EQUAL(choice.way.circulate, "reduce");
+    problem.terms.bias_heads = 1;
+    choice = choose(&problem, &cluster, (attn_wish){.members = 1, .layout = -1});
+    CU_ASSERT_STRING_NOT_EQUAL(choice.way.circulate, "reduce");
+}
+
 static void check_refused(int64_t members, int64_t shards, const char *words) {
     const attn_wish wish = {.members = members, .shards = shards, .layout = -1};
     attn_error error;
@@ -180,6 +195,8 @@ int main(void) {
         {"unit.choose.least_loaded_mesh", test_auto_takes_the_least_loaded_mesh},
         {"unit.choose.exchange_inside_a_node", test_auto_keeps_the_exchange_inside_a_node},
         {"unit.choose.what_is_stated_is_kept", test_what_is_stated_is_kept},
+        {"unit.choose.a_reduce_shares_out_the_keys_of_one_query",
+         test_a_reduce_shares_out_the_keys_of_one_query},
         {"unit.choose.what_does_not_fit_is_refused", test_what_does_not_fit_is_refused},
         {"unit.choose.a_hundred_thousand_ranks", test_a_hundred_thousand_ranks},
     };
