@@ -72,8 +72,8 @@ attn_status attn_circulate_plan(attn_circulate *circulate, attn_buffers *buffers
     return attn_transfer_create(&circulate->transfer, circulate->axis, pieces, error);
 }
 
-int64_t attn_circulate_send_bytes(const attn_circulate *circulate) {
-    return circulate->circulation->send_bytes(circulate);
+void attn_circulate_sends(const attn_circulate *circulate, attn_send_visit *visit, void *context) {
+    circulate->circulation->sends(circulate, visit, context);
 }
 
 void attn_circulate_own(attn_circulate *circulate) {

@@ -48,8 +48,8 @@ struct attn_circulation {
     attn_status (*plan)(attn_circulate *circulate, attn_buffers *buffers, int64_t *pieces,
                         attn_error *error);
 
-    /* Bytes that this rank sends in an execution. */
-    int64_t (*send_bytes)(const attn_circulate *circulate);
+    /* Tells of all messages that this rank sends in an execution, to ranks of the axis. */
+    void (*sends)(const attn_circulate *circulate, attn_send_visit *visit, void *context);
 
     /* Moves the shards and attends to all of them. Collective on the axis. */
     void (*execute)(attn_circulate *circulate, attn_attend *attend, const void *query, float *out);
@@ -84,8 +84,9 @@ int attn_circulate_needs(const attn_circulate *circulate, int64_t by, const attn
 attn_status attn_circulate_plan(attn_circulate *circulate, attn_buffers *buffers,
                                 attn_error *error);
 
-/* Bytes that this rank sends in an execution, from what was planned. Not collective. */
-int64_t attn_circulate_send_bytes(const attn_circulate *circulate);
+/* Tells of all messages that this rank sends in an execution, from what was planned: to shards of
+ * the axis. Not collective. */
+void attn_circulate_sends(const attn_circulate *circulate, attn_send_visit *visit, void *context);
 
 /* This rank's own shard, to be packed into before an execution: circulate->own, slice_count
  * slices, which now have their data: one behind the other in blocks[0]. */

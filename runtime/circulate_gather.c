@@ -182,15 +182,14 @@ static void start(attn_circulate *circulate, int64_t slice) {
 }
 
 /* Every slice of the own shard to all that need it. */
-static int64_t send_bytes(const attn_circulate *circulate) {
-    int64_t bytes = 0;
+static void sends(const attn_circulate *circulate, attn_send_visit *visit, void *context) {
+    for (int64_t slice = 0; slice < circulate->slice_count; slice++) {
+        const attn_kv_shard *own = &circulate->own[slice];
 
-    for (int64_t slice = 0; slice < circulate->slice_count; slice++)
-        for (int to = 0; to < circulate->shard_count; to++)
-            if (to != circulate->shard &&
-                attn_circulate_needs(circulate, to, &circulate->own[slice]))
-                bytes += circulate->own[slice].bytes;
-    return bytes;
+        for (int to = 0; to < circulate->shard_count && own->bytes > 0; to++)
+            if (to != circulate->shard && attn_circulate_needs(circulate, to, own))
+                visit(context, to, own->bytes);
+    }
 }
 
 static void execute(attn_circulate *circulate, attn_attend *attend, const void *query, float *out) {
@@ -206,4 +205,4 @@ static void execute(attn_circulate *circulate, attn_attend *attend, const void *
 }
 
 const attn_circulation attn_circulate_gather = {
-    .name = "gather", .plan = plan, .send_bytes = send_bytes, .execute = execute};
+    .name = "gather", .plan = plan, .sends = sends, .execute = execute};

@@ -249,21 +249,24 @@ cleanup:
 }
 
 /* The own queries to those that need them, and what this rank makes of all queries. */
-static int64_t send_bytes(const attn_circulate *circulate) {
+static void sends(const attn_circulate *circulate, attn_send_visit *visit, void *context) {
     const attn_reduce *self = circulate->state;
-    int64_t bytes = 0;
+    int64_t query_bytes = self->parts[0].query_bytes;
 
-    for (int distance = 1; distance < circulate->shard_count; distance++)
-        if (attn_circulate_needs(
-                circulate, circulate->shard,
-                attn_circulate_slice_of(circulate,
-                                        (circulate->shard + distance) % circulate->shard_count, 0)))
-            bytes += self->parts[0].query_bytes;
-    for (int64_t i = 0; i < self->message_count; i++)
-        if (self->messages[i].message->is_sent)
-            bytes += attn_attend_message_bytes(&self->parts[self->messages[i].part].attend,
-                                               self->messages[i].message);
-    return bytes;
+    for (int distance = 1; distance < circulate->shard_count && query_bytes > 0; distance++) {
+        int to = (circulate->shard + distance) % circulate->shard_count;
+
+        if (attn_circulate_needs(circulate, circulate->shard,
+                                 attn_circulate_slice_of(circulate, to, 0)))
+            visit(context, to, query_bytes);
+    }
+    for (int64_t i = 0; i < self->message_count; i++) {
+        const attn_merge_message *message = self->messages[i].message;
+        int64_t bytes =
+            attn_attend_message_bytes(&self->parts[self->messages[i].part].attend, message);
+
+        if (message->is_sent && bytes > 0) visit(context, message->peer, bytes);
+    }
 }
 
 /* --- execution -------------------------------------------------------------- */
@@ -365,6 +368,6 @@ static void destroy(attn_circulate *circulate) {
 const attn_circulation attn_circulate_reduce = {.name = "reduce",
                                                 .moves_queries = 1,
                                                 .plan = plan,
-                                                .send_bytes = send_bytes,
+                                                .sends = sends,
                                                 .execute = execute,
                                                 .destroy = destroy};

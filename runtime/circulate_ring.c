@@ -157,16 +157,15 @@ static void start(attn_circulate *circulate, int step) {
                            modulo(circulate->shard + side, shards));
 }
 
-static int64_t send_bytes(const attn_circulate *circulate) {
-    int64_t bytes = 0;
-
+static void sends(const attn_circulate *circulate, attn_send_visit *visit, void *context) {
     for (int step = 1; step < circulate->arrivals.steps; step++) {
         ring_step at = step_at(circulate, step);
+        int64_t bytes = shard_of(circulate, going(circulate, at))->bytes;
+        int side = at.is_down ? -1 : 1;
 
-        if (travels(circulate, going(circulate, at), at))
-            bytes += shard_of(circulate, going(circulate, at))->bytes;
+        if (bytes > 0 && travels(circulate, going(circulate, at), at))
+            visit(context, modulo(circulate->shard + side, circulate->shard_count), bytes);
     }
-    return bytes;
 }
 
 static void execute(attn_circulate *circulate, attn_attend *attend, const void *query, float *out) {
@@ -182,4 +181,4 @@ static void execute(attn_circulate *circulate, attn_attend *attend, const void *
 }
 
 const attn_circulation attn_circulate_ring = {
-    .name = "ring", .plan = plan, .send_bytes = send_bytes, .execute = execute};
+    .name = "ring", .plan = plan, .sends = sends, .execute = execute};

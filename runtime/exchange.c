@@ -104,21 +104,22 @@ void attn_exchange_wait(attn_exchange *exchange) {
     attn_transfer_wait(&exchange->transfer);
 }
 
-int64_t attn_exchange_bytes_to_heads(const attn_exchange *exchange) {
-    int64_t others = 0;
+void attn_exchange_sends_to_heads(const attn_exchange *exchange, attn_send_visit *visit,
+                                  void *context) {
+    for (int j = 0; j < exchange->members; j++) {
+        int64_t bytes = exchange->rows[exchange->member] * row_bytes(exchange, j);
 
-    if (exchange->rows == NULL) return 0; /* not planned: its rows stay with the caller */
-    for (int j = 0; j < exchange->members; j++)
-        if (j != exchange->member) others += row_bytes(exchange, j);
-    return exchange->rows[exchange->member] * others;
+        if (j != exchange->member && bytes > 0) visit(context, j, bytes);
+    }
 }
 
-int64_t attn_exchange_bytes_to_rows(const attn_exchange *exchange) {
-    int64_t others = 0;
+void attn_exchange_sends_to_rows(const attn_exchange *exchange, attn_send_visit *visit,
+                                 void *context) {
+    for (int j = 0; j < exchange->members; j++) {
+        int64_t bytes = exchange->rows[j] * row_bytes(exchange, exchange->member);
 
-    for (int j = 0; j < exchange->members; j++)
-        if (j != exchange->member) others += exchange->rows[j];
-    return others * row_bytes(exchange, exchange->member);
+        if (j != exchange->member && bytes > 0) visit(context, j, bytes);
+    }
 }
 
 void attn_exchange_destroy(attn_exchange *exchange) {

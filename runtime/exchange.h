@@ -50,10 +50,12 @@ void attn_exchange_to_heads(attn_exchange *exchange);
 void attn_exchange_to_rows(attn_exchange *exchange);
 void attn_exchange_wait(attn_exchange *exchange);
 
-/* Bytes that this member sends forth, and back: its rows of the others' columns; the others' rows
- * of its columns. Not collective. */
-int64_t attn_exchange_bytes_to_heads(const attn_exchange *exchange);
-int64_t attn_exchange_bytes_to_rows(const attn_exchange *exchange);
+/* Tells of the messages that this member sends forth, and back: its rows of the others' columns;
+ * the others' rows of its columns. None when nothing was planned. Not collective. */
+void attn_exchange_sends_to_heads(const attn_exchange *exchange, attn_send_visit *visit,
+                                  void *context);
+void attn_exchange_sends_to_rows(const attn_exchange *exchange, attn_send_visit *visit,
+                                 void *context);
 
 /* A zeroed one is legal. */
 void attn_exchange_destroy(attn_exchange *exchange);

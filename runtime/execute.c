@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "partition.h"
+#include "plan_sends.h"
 #include "plan_state.h"
 
 /* Adds the time since *clock to *phase_sec and restarts the clock. */
@@ -171,11 +172,7 @@ void attn_plan_get_info(const attn_plan *plan, attn_plan_info *info) {
         .imbalance = plan->imbalance,
         .predicted_sec = plan->choice.cost.total_sec,
         .bytes = plan->buffers.bytes,
-        .send_bytes = attn_exchange_bytes_to_heads(&plan->query.exchange) +
-                      attn_exchange_bytes_to_heads(&plan->key.exchange) +
-                      attn_exchange_bytes_to_heads(&plan->value.exchange) +
-                      attn_exchange_bytes_to_rows(&plan->output.exchange) +
-                      attn_circulate_send_bytes(&plan->circulate),
+        .send_bytes = attn_plan_send_bytes(plan),
         .flops = 2.0 * ((double)problem->key_dim + (double)problem->value_dim) *
                  (double)attn_mask_pairs(&mask, ATTN_MASK_EVERY_ITEM, 0, problem->length) *
                  (double)problem->heads,

@@ -30,6 +30,10 @@ typedef struct attn_transfer {
     double started; /* when the first of those in flight was */
 } attn_transfer;
 
+/* Told of a message that an execution sends: `bytes` > 0 bytes to rank `peer` of its communicator.
+ */
+typedef void attn_send_visit(void *context, int peer, int64_t bytes);
+
 /* Requests that a message of that many bytes takes. */
 int64_t attn_transfer_pieces(int64_t bytes);
 

@@ -10,6 +10,7 @@
 #include "attnspan/attnspan.h"
 #include "harness.h"
 #include "memory.h"
+#include "plan_sends.h"
 #include "recompute_prepare.h"
 #include "status.h"
 #include "synthetic.h"
@@ -344,6 +345,29 @@ static void give_bias(attn_plan *plan, const attn_problem *p, const arrays *a) {
 }
 
 /* Executes on own rows of `a`; y and lse are new arrays. */
+/* What the plan told of; bytes and messages. */
+typedef struct told_sends {
+    int64_t bytes, messages;
+} told_sends;
+
+static void add_send(void *context, attn_send_phase phase, int to, int64_t bytes) {
+    told_sends *told = context;
+
+    (void)phase;
+    (void)to;
+    told->bytes += bytes;
+    told->messages++;
+}
+
+static void check_sends_are_as_told(const attn_plan *plan) {
+    attn_stats stats = attn_plan_stats(plan);
+    told_sends told = {0, 0};
+
+    attn_plan_sends(plan, add_send, &told);
+    CU_ASSERT_EQUAL(stats.sent_bytes, told.bytes);
+    CU_ASSERT_EQUAL(stats.sent_messages, told.messages);
+}
+
 static void execute(attn_plan *plan, const attn_problem *p, const arrays *a, float **y,
                     float **lse) {
     attn_row_list rows = attn_plan_query_rows(plan), keys = attn_plan_key_rows(plan);
@@ -370,6 +394,7 @@ static void execute(attn_plan *plan, const attn_problem *p, const arrays *a, flo
         free(k);
         free(v);
     }
+    check_sends_are_as_told(plan);
 }
 
 /* The result of this rank alone in that storage, by that kernel, to a->y and a->lse. */
