@@ -28,23 +28,35 @@ attn_status attn_choose_fits(const attn_wish *wish, int64_t ranks, attn_error *e
     return attn_ok(error);
 }
 
-/* The fastest way so far, and the next one. */
+/* The fastest way so far, and the next ones in the order of their times. */
 typedef struct contest {
-    attn_choice best, next;
-    int entries;
+    attn_choice *list; /* borrowed: [most] */
+    int32_t count, most;
+    int64_t entries;
 } contest;
+
+/* Among the next ones. */
+static void insert(contest *self, attn_choice entry) {
+    int32_t at = self->count;
+
+    while (at > 1 && self->list[at - 1].cost.total_sec > entry.cost.total_sec) at--;
+    if (at >= self->most) return;
+    if (self->count < self->most) self->count++;
+    for (int32_t i = self->count - 1; i > at; i--) self->list[i] = self->list[i - 1];
+    self->list[at] = entry;
+}
 
 /* Ways come with the most head groups first, so that a later one has to be clearly faster. */
 static void enter(contest *self, const attn_way *way, const attn_cost *cost) {
-    attn_choice entry = {.way = *way, .cost = *cost};
+    attn_choice entry = {.way = *way, .cost = *cost}, best = self->list[0];
 
     if (self->entries++ == 0) {
-        self->best = entry;
-    } else if (cost->total_sec * near_enough < self->best.cost.total_sec) {
-        self->next = self->best;
-        self->best = entry;
-    } else if (self->entries == 2 || cost->total_sec < self->next.cost.total_sec) {
-        self->next = entry;
+        self->list[self->count++] = entry;
+    } else if (cost->total_sec * near_enough < best.cost.total_sec) {
+        self->list[0] = entry;
+        insert(self, best);
+    } else {
+        insert(self, entry);
     }
 }
 
@@ -89,18 +101,20 @@ static void explain(const attn_wish *wish, contest *self) {
     int open = wish->members == ATTN_PLAN_AUTO || wish->shards == ATTN_PLAN_AUTO ||
                wish->circulate == NULL || wish->layout < 0;
 
-    self->best.why[0] = '\0';
-    if (!open || self->entries < 2) return;
-    describe(&self->best, best, sizeof best);
-    describe(&self->next, next, sizeof next);
-    snprintf(self->best.why, sizeof self->best.why, "%s predicted, next %s", best, next);
+    self->list[0].why[0] = '\0';
+    if (!open || self->count < 2) return;
+    describe(&self->list[0], best, sizeof best);
+    describe(&self->list[1], next, sizeof next);
+    snprintf(self->list[0].why, sizeof self->list[0].why, "%s predicted, next %s", best, next);
 }
 
-attn_status attn_choose(const attn_problem *problem, const attn_wish *wish,
-                        const attn_cluster *cluster, attn_choice *choice, attn_error *error) {
+attn_status attn_choose_list(const attn_problem *problem, const attn_wish *wish,
+                             const attn_cluster *cluster, attn_choice *choices, int32_t most,
+                             int32_t *count, attn_error *error) {
     const attn_mask mask = attn_mask_spec_mask(problem);
-    contest self = {.entries = 0};
+    contest self = {.list = choices, .most = most};
 
+    *count = 0;
     if (attn_choose_fits(wish, cluster->ranks, error) != ATTN_OK) return error->status;
     for (int64_t members = cluster->ranks; members >= 1; members--) {
         attn_way way = {.members = members, .shards = cluster->ranks / members};
@@ -117,6 +131,16 @@ attn_status attn_choose(const attn_problem *problem, const attn_wish *wish,
             return error->status;
     }
     explain(wish, &self);
-    *choice = self.best;
+    *count = self.count;
     return attn_ok(error);
+}
+
+attn_status attn_choose(const attn_problem *problem, const attn_wish *wish,
+                        const attn_cluster *cluster, attn_choice *choice, attn_error *error) {
+    attn_choice list[2];
+    int32_t count;
+
+    if (attn_choose_list(problem, wish, cluster, list, 2, &count, error) == ATTN_OK)
+        *choice = list[0];
+    return error->status;
 }

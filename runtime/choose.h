@@ -36,7 +36,13 @@ typedef struct attn_choice {
 /* Whether the stated part of a mesh fits that many ranks. ATTN_ERR_CONFIG. */
 attn_status attn_choose_fits(const attn_wish *wish, int64_t ranks, attn_error *error);
 
-/* ATTN_ERR_CONFIG: no mesh fits; ATTN_ERR_MEMORY. */
+/* The choice, and behind it the next ones by their predicted times: `count` of them, at most `most`
+ * >= 1. ATTN_ERR_CONFIG: no mesh fits; ATTN_ERR_MEMORY. */
+attn_status attn_choose_list(const attn_problem *problem, const attn_wish *wish,
+                             const attn_cluster *cluster, attn_choice *choices, int32_t most,
+                             int32_t *count, attn_error *error);
+
+/* The choice alone. */
 attn_status attn_choose(const attn_problem *problem, const attn_wish *wish,
                         const attn_cluster *cluster, attn_choice *choice, attn_error *error);
 

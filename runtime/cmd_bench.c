@@ -27,6 +27,7 @@ attn_status attn_cmd_bench(MPI_Comm comm, const attn_cmdline *cmdline, attn_erro
     attn_bench bench = {0};
     attn_job *base; /* for its config */
 
+    if (cmdline->calibrate != NULL) return attn_cmd_calibrate(comm, cmdline, error);
     if (attn_job_create(comm, &base, error) != ATTN_OK) return error->status;
     if (attn_job_configure(base, cmdline, error) == ATTN_OK) {
         if (base->rank == 0) attn_bench_table_begin(&base->config);

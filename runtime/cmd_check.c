@@ -79,12 +79,12 @@ static int64_t ranks_meant(const attn_job *job) {
     return (members == ATTN_AUTO ? 1 : members) * (shards == ATTN_AUTO ? 1 : shards);
 }
 
-/* The mesh on ranks that are not here, of an ordinary cluster on one node. */
+/* The mesh on ranks that are not here, on one node. */
 static attn_status choose_elsewhere(const attn_job *job, int64_t ranks, int64_t *members,
                                     int64_t *shards, const char **circulate, attn_error *error) {
     const attn_wish wish = attn_job_wish(job);
     const attn_cluster cluster = {
-        .ranks = ranks, .ranks_per_node = ranks, .threads = 1, .machine = attn_machine_default()};
+        .ranks = ranks, .ranks_per_node = ranks, .threads = 1, .machine = job->machine};
     attn_choice choice;
 
     if (attn_job_check_mesh(job, ranks, error) != ATTN_OK ||

@@ -38,6 +38,21 @@ static const char *option_value(int argc, char **argv, int *at, const char *name
     return argv[++*at];
 }
 
+/* A number of ranks or nodes. */
+static attn_status parse_count(const char *option, const char *text, int64_t *count,
+                               attn_error *error) {
+    enum { MOST = 1 << 20 };
+    char *end;
+    long long value = strtoll(text, &end, 10);
+
+    if (text[0] == '\0' || *end != '\0' || value < 1 || value > MOST)
+        return attn_fail(error, ATTN_ERR_USAGE,
+                         "%s: \"%s\" is no number of them; write an integer from 1 to %d", option,
+                         text, MOST);
+    *count = value;
+    return attn_ok(error);
+}
+
 static attn_status parse_option(int argc, char **argv, int *at, attn_cmdline *cmdline,
                                 attn_error *error) {
     const char *word = argv[*at];
@@ -58,32 +73,58 @@ static attn_status parse_option(int argc, char **argv, int *at, attn_cmdline *cm
             return attn_fail(error, ATTN_ERR_USAGE,
                              "--output-dir: no folder is named; write --output-dir DIR");
         cmdline->output_dir = value;
+    } else if ((value = option_value(argc, argv, at, "--ranks")) != NULL) {
+        return parse_count("--ranks", value, &cmdline->ranks, error);
+    } else if ((value = option_value(argc, argv, at, "--nodes")) != NULL) {
+        return parse_count("--nodes", value, &cmdline->nodes, error);
+    } else if ((value = option_value(argc, argv, at, "--calibrate")) != NULL) {
+        if (value[0] == '\0')
+            return attn_fail(error, ATTN_ERR_USAGE,
+                             "--calibrate: no file is named; write --calibrate machine.yaml");
+        cmdline->calibrate = value;
     } else {
         return attn_fail(
             error, ATTN_ERR_USAGE,
-            "unknown option \"%s\"; the options are --set, --output-dir, --json, --help "
-            "and --version",
+            "unknown option \"%s\"; the options are --set, --output-dir, --json, --ranks, "
+            "--nodes, --calibrate, --help and --version",
             word);
     }
     return attn_ok(error);
 }
 
+/* The first option given that the command does not take; NULL: none. */
+static const char *option_too_many(const attn_cmdline *cmdline) {
+    unsigned takes = cmdline->command->takes;
+
+    if (cmdline->json && !(takes & ATTN_TAKES_JSON)) return "--json";
+    if (cmdline->ranks > 0 && !(takes & ATTN_TAKES_RANKS)) return "--ranks";
+    if (cmdline->nodes > 0 && !(takes & ATTN_TAKES_RANKS)) return "--nodes";
+    if (cmdline->calibrate != NULL && !(takes & ATTN_TAKES_CALIBRATE)) return "--calibrate";
+    return NULL;
+}
+
 static attn_status check_complete(const attn_cmdline *cmdline, attn_error *error) {
+    const attn_command *command = cmdline->command;
+    int has_arguments =
+        cmdline->config != NULL || cmdline->set_count > 0 || cmdline->output_dir != NULL;
+
     if (cmdline->help || cmdline->version) return attn_ok(error);
-    if (cmdline->command == NULL)
-        return attn_fail(error, ATTN_ERR_USAGE, "no command; see attnspan --help");
-    if (cmdline->command->needs_config && cmdline->config == NULL)
-        return attn_fail(error, ATTN_ERR_USAGE, "%s: no config; write attnspan %s CONFIG",
-                         cmdline->command->name, cmdline->command->name);
-    if (cmdline->json && cmdline->command->needs_config)
+    if (command == NULL) return attn_fail(error, ATTN_ERR_USAGE, "no command; see attnspan --help");
+    if (option_too_many(cmdline) != NULL)
+        return attn_fail(error, ATTN_ERR_USAGE, "%s is no option of attnspan %s; %s",
+                         option_too_many(cmdline), command->name,
+                         cmdline->json ? "a run's and a bench's JSON goes to output.report"
+                                       : "see attnspan --help");
+    if (cmdline->calibrate != NULL && has_arguments)
         return attn_fail(error, ATTN_ERR_USAGE,
-                         "--json is an option of attnspan info; %s writes "
-                         "JSON to output.report",
-                         cmdline->command->name);
-    if (!cmdline->command->needs_config &&
-        (cmdline->config != NULL || cmdline->set_count > 0 || cmdline->output_dir != NULL))
+                         "--calibrate takes no config and no other option; write attnspan bench "
+                         "--calibrate machine.yaml");
+    if (command->needs_config && cmdline->config == NULL && cmdline->calibrate == NULL)
+        return attn_fail(error, ATTN_ERR_USAGE, "%s: no config; write attnspan %s CONFIG",
+                         command->name, command->name);
+    if (!command->needs_config && has_arguments)
         return attn_fail(error, ATTN_ERR_USAGE, "%s takes no arguments; write attnspan %s",
-                         cmdline->command->name, cmdline->command->name);
+                         command->name, command->name);
     return attn_ok(error);
 }
 
@@ -121,7 +162,10 @@ void attn_cmdline_help(const attn_cmdline *cmdline, const attn_command *commands
         "\n"
         "  --set a.b=value    replace a key of the config; repeatable, the last one wins\n"
         "  --output-dir DIR   relative output paths start here, not at the working folder\n"
-        "  --json             info: print JSON\n"
+        "  --json             info, plan: print JSON\n"
+        "  --ranks P          plan: for so many ranks, which need not be there\n"
+        "  --nodes M          plan: on so many nodes\n"
+        "  --calibrate FILE   bench: measure the machine's rates, for parallel.machine\n"
         "  --help, --version\n"
         "\n"
         "configs/quickstart.yaml is a config to start from; configs/reference.yaml has\n"

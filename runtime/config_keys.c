@@ -141,6 +141,7 @@ static const attn_config_key keys[] = {
     {"parallel.layout", "rows that a shard owns", CHOICE(parallel.layout, attn_layout_name),
      OR_AUTO},
     {"parallel.threads", "threads of a rank", INTEGER(parallel.threads, 1, 4096), OR_AUTO},
+    {"parallel.machine", "rates of the cluster", INPUT_PATH(parallel.machine)},
 
     {"compute", "how a rank computes", SECTION},
     {"compute.dtype", "storage of Q, K and V", CHOICE(compute.dtype, attn_storage_name),

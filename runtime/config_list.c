@@ -25,9 +25,10 @@ static attn_status set_element(attn_config *config, const attn_config_key *key,
     void *field = attn_config_key_field(config, key);
 
     if (key->type == ATTN_CONFIG_INTEGERS)
-        return attn_config_value_integer(config, key, node, &((attn_integers *)field)->values[at],
-                                         error);
-    return attn_config_value_number(config, key, node, &((attn_numbers *)field)->values[at], error);
+        return attn_config_value_integer(config->file, key, node,
+                                         &((attn_integers *)field)->values[at], error);
+    return attn_config_value_number(config->file, key, node, &((attn_numbers *)field)->values[at],
+                                    error);
 }
 
 attn_status attn_config_list_set(attn_config *config, const attn_config_key *key,
@@ -45,7 +46,7 @@ attn_status attn_config_list_set(attn_config *config, const attn_config_key *key
     if (key->or_path && nodes[index].kind == ATTN_CONFIG_SCALAR)
         return attn_config_value_path(config, key, &nodes[index], folder, file, error);
     if (nodes[index].kind != ATTN_CONFIG_SEQUENCE)
-        return attn_config_value_fail(config, key, &nodes[index], error);
+        return attn_config_value_fail(config->file, key, &nodes[index], error);
     for (size_t i = index + 1; i < nodes[index].end; i = nodes[i].end) {
         if (nodes[i].refused != NULL)
             return attn_config_fail_at(config->file, nodes[i].mark, key->path, error,

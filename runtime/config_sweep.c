@@ -87,7 +87,7 @@ static attn_status read_value(const axis_reader *reader, size_t index, attn_swee
     *trial = *config;
     if (row >= 0) attn_config_key_reset(trial, row);
     if (attn_config_value_is_null(node))
-        status = attn_config_value_fail(config, found, node, error);
+        status = attn_config_value_fail(config->file, found, node, error);
     else if (row >= 0)
         status = reader->try_value(reader->context, trial, row, reader->tree, index);
     else

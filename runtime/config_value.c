@@ -131,64 +131,64 @@ static const char *hint(const attn_config_key *key, const attn_config_node *node
     }
 }
 
-attn_status attn_config_value_fail(const attn_config *config, const attn_config_key *key,
+attn_status attn_config_value_fail(const char *file, const attn_config_key *key,
                                    const attn_config_node *node, attn_error *error) {
     char expected[EXPECTED_BYTES];
 
     attn_config_key_expected(key, expected, sizeof expected);
     if (node->kind != ATTN_CONFIG_SCALAR)
         return attn_config_fail_at(
-            config->file, node->mark, key->path, error, ATTN_ERR_CONFIG, "is a %s; must be %s",
+            file, node->mark, key->path, error, ATTN_ERR_CONFIG, "is a %s; must be %s",
             node->kind == ATTN_CONFIG_MAPPING ? "mapping" : "sequence", expected);
-    return attn_config_fail_at(config->file, node->mark, key->path, error, ATTN_ERR_CONFIG,
+    return attn_config_fail_at(file, node->mark, key->path, error, ATTN_ERR_CONFIG,
                                "is %s '%s'; must be %s%s", value_words[value_type(node)],
                                attn_config_show(node->text, node->text_bytes).text, expected,
                                hint(key, node));
 }
 
 /* Fails because the value is of the right type but not allowed. */
-static attn_status fail_range(const attn_config *config, const attn_config_key *key,
+static attn_status fail_range(const char *file, const attn_config_key *key,
                               const attn_config_node *node, attn_error *error) {
     char expected[EXPECTED_BYTES];
 
     attn_config_key_expected(key, expected, sizeof expected);
-    return attn_config_fail_at(config->file, node->mark, key->path, error, ATTN_ERR_CONFIG,
+    return attn_config_fail_at(file, node->mark, key->path, error, ATTN_ERR_CONFIG,
                                "is %s; must be %s",
                                attn_config_show(node->text, node->text_bytes).text, expected);
 }
 
-attn_status attn_config_value_integer(const attn_config *config, const attn_config_key *key,
+attn_status attn_config_value_integer(const char *file, const attn_config_key *key,
                                       const attn_config_node *node, int64_t *integer,
                                       attn_error *error) {
     const char *digit;
     int64_t value = 0;
 
-    if (node->kind != ATTN_CONFIG_SCALAR) return attn_config_value_fail(config, key, node, error);
+    if (node->kind != ATTN_CONFIG_SCALAR) return attn_config_value_fail(file, key, node, error);
     digit = skip_sign(node->text);
-    if (value_type(node) != VALUE_INTEGER) return attn_config_value_fail(config, key, node, error);
+    if (value_type(node) != VALUE_INTEGER) return attn_config_value_fail(file, key, node, error);
     /* No key goes beyond 2^53: stop above that, long before int64_t is full. */
     for (; *digit != '\0' && value <= (int64_t)1 << 54; digit++)
         value = 10 * value + (*digit - '0');
     if (node->text[0] == '-') value = -value;
-    if (value < key->min || value > key->max) return fail_range(config, key, node, error);
+    if (value < key->min || value > key->max) return fail_range(file, key, node, error);
     *integer = value;
     return ATTN_OK;
 }
 
-attn_status attn_config_value_number(const attn_config *config, const attn_config_key *key,
+attn_status attn_config_value_number(const char *file, const attn_config_key *key,
                                      const attn_config_node *node, double *number,
                                      attn_error *error) {
     attn_config_value_type type;
     double value;
 
-    if (node->kind != ATTN_CONFIG_SCALAR) return attn_config_value_fail(config, key, node, error);
+    if (node->kind != ATTN_CONFIG_SCALAR) return attn_config_value_fail(file, key, node, error);
     type = value_type(node);
-    if (type == VALUE_NOT_FINITE) return fail_range(config, key, node, error);
+    if (type == VALUE_NOT_FINITE) return fail_range(file, key, node, error);
     if (type != VALUE_INTEGER && type != VALUE_FLOAT)
-        return attn_config_value_fail(config, key, node, error);
+        return attn_config_value_fail(file, key, node, error);
     value = strtod(node->text, NULL);
     if (!(value >= -(double)FLT_MAX && value <= (double)FLT_MAX))
-        return fail_range(config, key, node, error);
+        return fail_range(file, key, node, error);
     *number = value;
     return ATTN_OK;
 }
@@ -198,12 +198,12 @@ static attn_status set_number(attn_config *config, const attn_config_key *key,
     const attn_config_value_type type = value_type(node);
     double value;
 
-    if (type == VALUE_NOT_FINITE) return fail_range(config, key, node, error);
+    if (type == VALUE_NOT_FINITE) return fail_range(config->file, key, node, error);
     if (type != VALUE_INTEGER && type != VALUE_FLOAT)
-        return attn_config_value_fail(config, key, node, error);
+        return attn_config_value_fail(config->file, key, node, error);
     value = strtod(node->text, NULL);
     if (!(value >= (double)FLT_MIN && value <= (double)FLT_MAX))
-        return fail_range(config, key, node, error);
+        return fail_range(config->file, key, node, error);
     *(double *)attn_config_key_field(config, key) = value;
     return ATTN_OK;
 }
@@ -266,8 +266,9 @@ static attn_status set_text(attn_config *config, const attn_config_key *key,
                             const attn_config_node *node, attn_error *error) {
     char *text = attn_config_key_field(config, key);
 
-    if (value_type(node) != VALUE_STRING) return attn_config_value_fail(config, key, node, error);
-    if (node->text_bytes >= ATTN_NAME_BYTES) return fail_range(config, key, node, error);
+    if (value_type(node) != VALUE_STRING)
+        return attn_config_value_fail(config->file, key, node, error);
+    if (node->text_bytes >= ATTN_NAME_BYTES) return fail_range(config->file, key, node, error);
     if (strlen(node->text) != node->text_bytes || !is_printable(node->text))
         return attn_config_fail_at(config->file, node->mark, key->path, error, ATTN_ERR_CONFIG,
                                    "is '%s', with a control character; must have none",
@@ -285,7 +286,8 @@ attn_status attn_config_value_path(const attn_config *config, const attn_config_
     const int needs_slash = folder_bytes > 0 && folder[folder_bytes - 1] != '/';
     const size_t bytes = folder_bytes + (size_t)needs_slash + node->text_bytes;
 
-    if (value_type(node) != VALUE_STRING) return attn_config_value_fail(config, key, node, error);
+    if (value_type(node) != VALUE_STRING)
+        return attn_config_value_fail(config->file, key, node, error);
     if (node->text_bytes == 0)
         return attn_config_fail_at(config->file, node->mark, key->path, error, ATTN_ERR_CONFIG,
                                    "is empty; must be a path, or left out");
@@ -316,14 +318,15 @@ attn_status attn_config_value_set_word(attn_config *config, const attn_config_ke
                                        const attn_config_key *first, const attn_config_node *node,
                                        attn_error *error) {
     if (node->kind != ATTN_CONFIG_SCALAR || section->name == NULL || !takes_word(section, node))
-        return attn_config_value_fail(config, section, node, error);
+        return attn_config_value_fail(config->file, section, node, error);
     return read_word(config, section, node, attn_config_key_field(config, first), error);
 }
 
 attn_status attn_config_value_set(attn_config *config, const attn_config_key *key,
                                   const attn_config_node *node, const char *folder,
                                   attn_error *error) {
-    if (node->kind != ATTN_CONFIG_SCALAR) return attn_config_value_fail(config, key, node, error);
+    if (node->kind != ATTN_CONFIG_SCALAR)
+        return attn_config_value_fail(config->file, key, node, error);
     if (key->or_auto && strcmp(node->text, "auto") == 0) {
         if (key->type == ATTN_CONFIG_CHOICE)
             *(int32_t *)attn_config_key_field(config, key) = ATTN_AUTO;
@@ -333,8 +336,8 @@ attn_status attn_config_value_set(attn_config *config, const attn_config_key *ke
     }
     switch (key->type) {
         case ATTN_CONFIG_INTEGER:
-            return attn_config_value_integer(config, key, node, attn_config_key_field(config, key),
-                                             error);
+            return attn_config_value_integer(config->file, key, node,
+                                             attn_config_key_field(config, key), error);
         case ATTN_CONFIG_NUMBER:
             return set_number(config, key, node, error);
         case ATTN_CONFIG_CHOICE:

@@ -10,7 +10,7 @@
 
 /* A finite number that fp32 can hold, of either sign, from a scalar for `key`; the same failures
  * as attn_config_value_set. */
-attn_status attn_config_value_number(const attn_config *config, const attn_config_key *key,
+attn_status attn_config_value_number(const char *file, const attn_config_key *key,
                                      const attn_config_node *node, double *number,
                                      attn_error *error);
 
@@ -29,7 +29,7 @@ attn_status attn_config_value_set(attn_config *config, const attn_config_key *ke
 
 /* The parts of it, for a list and its elements: *value within the key's range, and a path as the
  * file of a key; `path` has ATTN_PATH_BYTES. Statuses as above. */
-attn_status attn_config_value_integer(const attn_config *config, const attn_config_key *key,
+attn_status attn_config_value_integer(const char *file, const attn_config_key *key,
                                       const attn_config_node *node, int64_t *value,
                                       attn_error *error);
 attn_status attn_config_value_path(const attn_config *config, const attn_config_key *key,
@@ -43,7 +43,7 @@ attn_status attn_config_value_set_word(attn_config *config, const attn_config_ke
 
 /* Fails because the node is of the wrong type for `key`: "is a sequence; must
  * be …". */
-attn_status attn_config_value_fail(const attn_config *config, const attn_config_key *key,
+attn_status attn_config_value_fail(const char *file, const attn_config_key *key,
                                    const attn_config_node *node, attn_error *error);
 
 #endif

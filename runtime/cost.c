@@ -124,6 +124,30 @@ static attn_link slower(attn_link node, attn_link network, double sharing) {
                        fmin(node.bytes_per_sec, shared.bytes_per_sec)};
 }
 
+/* What the kernels compute over the pairs that there are, w >= 1: a group of rows computes all keys
+ * that some of its rows see, in whole vectors. From up to MOST groups across the sequence. */
+static double computed_over_pairs(const attn_mask *mask) {
+    enum { GROUP_ROWS = 14, VECTOR_KEYS = 16, MOST = 512 };
+    int64_t groups = (mask->length + GROUP_ROWS - 1) / GROUP_ROWS;
+    int64_t count = groups < MOST ? groups : MOST;
+    double computed = 0, pairs = 0;
+
+    for (int64_t i = 0; i < count; i++) {
+        int64_t first = (int64_t)((double)i / (double)count * (double)groups) * GROUP_ROWS;
+        int64_t last = first + GROUP_ROWS < mask->length ? first + GROUP_ROWS : mask->length;
+        attn_visible span = attn_mask_span(mask, 0, first, last);
+
+        for (int k = 0; k < 2; k++) {
+            int64_t keys = span.span[k].last - span.span[k].first;
+
+            computed += (double)(last - first) *
+                        (double)((keys + VECTOR_KEYS - 1) / VECTOR_KEYS * VECTOR_KEYS);
+        }
+        pairs += (double)attn_mask_pairs(mask, 0, first, last);
+    }
+    return pairs > 0 ? fmax(1, computed / pairs) : 1;
+}
+
 /* --- the whole ------------------------------------------------------------------ */
 
 /* Sums over the members of a head group, and the largest share. */
@@ -147,6 +171,21 @@ static head_share share_heads(const attn_problem *problem, int64_t members) {
     return share;
 }
 
+/* One prediction: what its parts share. */
+typedef struct prediction {
+    const attn_problem *problem;
+    const attn_cluster *cluster;
+    const attn_machine *machine;
+    const attn_way *way;
+    attn_storage storage;
+    head_share share;
+    double elem_bytes;
+    double ranks_per_node;                           /* of those that there are */
+    double threads;                                  /* of a rank that have a core */
+    double rows, kv_rows, shard_rows, shard_kv_rows; /* of the busiest */
+    attn_cost *cost;
+} prediction;
+
 /* Rows of the busiest of `parts`. */
 static double most_rows(int64_t rows, int64_t parts) {
     const int64_t most = rows / parts + (rows % parts != 0);
@@ -154,55 +193,129 @@ static double most_rows(int64_t rows, int64_t parts) {
     return (double)most;
 }
 
-static void predict_exchange(const attn_problem *p, double elem_bytes, const attn_cluster *cluster,
-                             const attn_way *way, const head_share *share, attn_cost *cost) {
-    const attn_machine *machine = &cluster->machine;
+static prediction prediction_of(const attn_problem *problem, attn_storage storage,
+                                const attn_cluster *cluster, const attn_way *way, attn_cost *cost) {
     int64_t ranks = way->members * way->shards;
-    double rows = most_rows(p->length, ranks), kv_rows = most_rows(p->kv_length, ranks);
-    double shard_rows = most_rows(p->length, way->shards);
-    double forth = elem_bytes * (rows * ((double)p->heads - share->heads) * p->key_dim +
-                                 kv_rows * (share->kv_heads_of_members - share->kv_heads) *
-                                     (p->key_dim + p->value_dim));
-    double back = 4 * (shard_rows - rows) * share->heads * p->value_dim;
-    int inside =
-        way->members <= cluster->ranks_per_node && cluster->ranks_per_node % way->members == 0;
-    attn_link link = inside
-                         ? machine->node
-                         : slower(machine->node, machine->network, (double)cluster->ranks_per_node);
+    prediction self = {.problem = problem,
+                       .cluster = cluster,
+                       .machine = &cluster->machine,
+                       .way = way,
+                       .storage = storage,
+                       .share = share_heads(problem, way->members),
+                       .elem_bytes = (double)attn_storage_bytes(storage),
+                       .ranks_per_node = (double)(cluster->ranks_per_node < cluster->ranks
+                                                      ? cluster->ranks_per_node
+                                                      : cluster->ranks),
+                       .threads = cluster->threads,
+                       .rows = most_rows(problem->length, ranks),
+                       .kv_rows = most_rows(problem->kv_length, ranks),
+                       .shard_rows = most_rows(problem->length, way->shards),
+                       .shard_kv_rows = most_rows(problem->kv_length, way->shards),
+                       .cost = cost};
 
-    if (way->members == 1) return;
-    cost->exchange_bytes = (double)p->batch * (forth + back);
-    cost->exchange_sec = 4 * (double)(way->members - 1) * link.latency_sec +
-                         cost->exchange_bytes / link.bytes_per_sec;
+    if (cluster->machine.cores > 0)
+        self.threads = fmin(self.threads, cluster->machine.cores / self.ranks_per_node);
+    return self;
 }
 
-static void predict_projections(const attn_problem *p, const attn_cluster *cluster,
-                                attn_cost *cost) {
-    double rate = cluster->threads * cluster->machine.gemm_flops;
-    double rows = (double)p->batch * most_rows(p->length, cluster->ranks);
-    double kv_rows = (double)p->batch * most_rows(p->kv_length, cluster->ranks);
-    double kv_width = (double)(p->memory_dim > 0 ? p->memory_dim : p->model_dim);
+static void predict_exchange(const prediction *self) {
+    const attn_problem *p = self->problem;
+    const attn_machine *machine = self->machine;
+    int64_t members = self->way->members, on_node = self->cluster->ranks_per_node;
+    double forth = self->elem_bytes *
+                   (self->rows * ((double)p->heads - self->share.heads) * p->key_dim +
+                    self->kv_rows * (self->share.kv_heads_of_members - self->share.kv_heads) *
+                        (p->key_dim + p->value_dim));
+    double back = 4 * (self->shard_rows - self->rows) * self->share.heads * p->value_dim;
+    int inside = members <= on_node && on_node % members == 0;
+    attn_link link =
+        inside ? machine->node : slower(machine->node, machine->network, self->ranks_per_node);
 
-    cost->project_sec = 2 *
-                        (rows * (double)p->model_dim * (double)p->heads * p->key_dim +
-                         kv_rows * kv_width * (double)p->kv_heads * (p->key_dim + p->value_dim)) /
-                        rate;
-    cost->output_sec = 2 * rows * (double)p->heads * p->value_dim * (double)p->model_dim / rate;
+    if (members == 1) return;
+    self->cost->exchange_bytes = (double)p->batch * (forth + back);
+    self->cost->exchange_sec = 4 * (double)(members - 1) * link.latency_sec +
+                               self->cost->exchange_bytes / link.bytes_per_sec;
+}
+
+/* Of a layer. */
+static void predict_projections(const prediction *self) {
+    const attn_problem *p = self->problem;
+    double rate = self->threads * self->machine->gemm_flops, batch = (double)p->batch;
+    double kv_width = (double)(p->memory_dim > 0 ? p->memory_dim : p->model_dim);
+    double queries = self->rows * (double)p->model_dim * (double)p->heads;
+
+    self->cost->project_sec =
+        2 * batch *
+        (queries * p->key_dim +
+         self->kv_rows * kv_width * (double)p->kv_heads * (p->key_dim + p->value_dim)) /
+        rate;
+    self->cost->output_sec = 2 * batch * queries * p->value_dim / rate;
+}
+
+/* Per second, when each of so many heads is copied by one thread. */
+static double copy_rate(const prediction *self, double heads) {
+    return self->machine->copy_bytes * fmin(self->threads, (double)self->problem->batch * heads);
+}
+
+/* Of attention alone: k and v of fp32 stay where there is nothing to exchange. */
+static void predict_rearrangement(const prediction *self) {
+    const attn_problem *p = self->problem;
+    double batch = (double)p->batch, rate = copy_rate(self, (double)p->kv_heads);
+    double queries = 4 * batch * self->rows * (double)p->heads;
+    double keys = 4 * batch * self->kv_rows * (double)p->kv_heads * (p->key_dim + p->value_dim);
+    int they_stay = self->way->members == 1 && self->storage == ATTN_FP32;
+
+    self->cost->project_sec = (queries * p->key_dim + (they_stay ? 0 : keys)) / rate;
+    self->cost->output_sec = queries * p->value_dim / rate;
+}
+
+/* A rank's own keys and values; those of a few queries are used where they are, if they stay. */
+static double pack_sec(const prediction *self, const axis_load *load) {
+    const attn_problem *p = self->problem;
+    int are_few = p->length * (p->heads / p->kv_heads) <= ATTN_FEW_ROWS;
+    int keys_stay =
+        self->way->shards == 1 || attn_circulation_find(self->way->circulate)->moves_queries;
+
+    if (are_few && keys_stay) return 0;
+    return load->kv_bytes / copy_rate(self, self->share.kv_heads);
+}
+
+static void predict_compute(const prediction *self, const attn_mask *mask, axis_load *load) {
+    const attn_problem *p = self->problem;
+    const attn_attention_rate *rate = &self->machine->attention[self->storage];
+    double dims = (double)p->key_dim + p->value_dim;
+    double pairs = (double)attn_mask_pairs(mask, ATTN_MASK_EVERY_ITEM, 0, p->length);
+    double shards = load->shards;
+    double read = self->elem_bytes * (double)p->batch * self->share.kv_heads * dims *
+                  (double)p->kv_length / (self->machine->read_bytes / self->ranks_per_node);
+
+    load->compute_sec = self->share.heads * pairs * (rate->score_sec + 2 * dims / rate->flops) *
+                        self->cost->imbalance * computed_over_pairs(mask) / shards / self->threads;
+    if (attn_circulation_find(self->way->circulate)->moves_queries) read /= shards;
+    self->cost->is_read_bound = read > load->compute_sec;
+    load->compute_sec = fmax(load->compute_sec, read);
+    self->cost->compute_sec = load->compute_sec;
+}
+
+static void find_links(const prediction *self, axis_load *load) {
+    const attn_machine *machine = self->machine;
+    const attn_cluster *cluster = self->cluster;
+    double sharing = fmin((double)self->way->members, self->ranks_per_node);
+
+    load->one = load->all = machine->node;
+    if (cluster->ranks <= cluster->ranks_per_node || self->way->shards == 1) return;
+    load->one = slower(machine->node, machine->network, sharing);
+    load->all = slower(machine->node, machine->network, self->ranks_per_node);
 }
 
 attn_status attn_cost_predict(const attn_problem *problem, attn_storage storage,
                               const attn_cluster *cluster, const attn_way *way, attn_cost *cost,
                               attn_error *error) {
-    const attn_machine *machine = &cluster->machine;
     const struct circulation_cost *circulation = find(way->circulate);
     const attn_mask mask = attn_mask_spec_mask(problem);
-    const head_share share = share_heads(problem, way->members);
-    double elem_bytes = (double)attn_storage_bytes(storage), batch = (double)problem->batch;
-    double dims = (double)problem->key_dim + problem->value_dim;
-    double shard_rows = most_rows(problem->length, way->shards);
-    double kv_rows = most_rows(problem->kv_length, way->shards);
-    double pairs = (double)attn_mask_pairs(&mask, ATTN_MASK_EVERY_ITEM, 0, problem->length);
-    int many_nodes = cluster->ranks > cluster->ranks_per_node;
+    const prediction self = prediction_of(problem, storage, cluster, way, cost);
+    double dims = (double)problem->key_dim + problem->value_dim, batch = (double)problem->batch;
+    double circulate_sec; /* what the busiest takes for the steps */
     axis_load load = {.shards = (double)way->shards};
 
     *cost = (attn_cost){0};
@@ -212,21 +325,20 @@ attn_status attn_cost_predict(const attn_problem *problem, attn_storage storage,
     if (imbalance_of(&mask, way, &cost->imbalance, error) != ATTN_OK ||
         needed_part(&mask, way->layout, way->shards, &load.needed, error) != ATTN_OK)
         return error->status;
-    load.kv_bytes = elem_bytes * batch * share.kv_heads * kv_rows * dims;
-    load.query_bytes = elem_bytes * batch * share.heads * shard_rows * problem->key_dim;
-    load.partial_bytes = 4 * batch * share.heads * shard_rows * (problem->value_dim + 2);
-    load.one = load.all = machine->node;
-    if (many_nodes && way->shards > 1) {
-        double sharing = fmin((double)way->members, (double)cluster->ranks_per_node);
-        load.one = slower(machine->node, machine->network, sharing);
-        load.all = slower(machine->node, machine->network, (double)cluster->ranks_per_node);
-    }
-    load.compute_sec = 2 * dims * share.heads * pairs * cost->imbalance / (double)way->shards /
-                       (cluster->threads * machine->attention_flops);
-    cost->compute_sec = load.compute_sec;
-    cost->attend_sec = circulation->attend_sec(&load, cost) + load.kv_bytes / machine->copy_bytes;
-    predict_exchange(problem, elem_bytes, cluster, way, &share, cost);
-    predict_projections(problem, cluster, cost);
+    load.kv_bytes = self.elem_bytes * batch * self.share.kv_heads * self.shard_kv_rows * dims;
+    load.query_bytes =
+        self.elem_bytes * batch * self.share.heads * self.shard_rows * problem->key_dim;
+    load.partial_bytes = 4 * batch * self.share.heads * self.shard_rows * (problem->value_dim + 2);
+    find_links(&self, &load);
+    predict_compute(&self, &mask, &load);
+    circulate_sec = circulation->attend_sec(&load, cost);
+    cost->exposed_sec = circulate_sec - cost->compute_sec;
+    cost->attend_sec = circulate_sec + pack_sec(&self, &load);
+    predict_exchange(&self);
+    if (problem->model_dim > 0)
+        predict_projections(&self);
+    else
+        predict_rearrangement(&self);
     cost->total_sec = cost->project_sec + cost->exchange_sec + cost->attend_sec + cost->output_sec;
     return attn_ok(error);
 }

@@ -2,13 +2,18 @@
  *
  * Nothing is run and nothing is collective, so that it holds for any number of ranks. All times are
  * those of the busiest rank. With P = P_h × P_s, own rows r = N / P, shard rows S = N / P_s,
- * a member's heads h and kv heads g, and elements of b bytes:
+ * a member's heads h and kv heads g, elements of b bytes, and t threads, or a rank's part of the
+ * node's cores where these are fewer:
  *
  *     project, output
- *               flops / (threads · gemm rate)
+ *               of a layer: flops / (t · gemm rate); else q, k, v (where they do not stay) and
+ *               out / copy rate
  *     exchange  b (r (H − h) d_k + r_kv (G − g) (d_k + d_v)) bytes forth, G kv heads in all,
  *               4 (S − r) h d_v bytes back, and P_h − 1 messages of each of 4 arrays
- *     attend    c = 2 (d_k + d_v) h pairs · imbalance / P_s / (threads · kernel rate),
+ *     attend    packing own keys and values / (t · copy rate); then
+ *               c = h pairs (score + 2 (d_k + d_v) / kernel rate) · w · imbalance / (P_s t),
+ *               w what the kernels compute beyond the pairs, because rows are taken in groups that
+ *               see some keys together (at least the time to read all of a rank's K and V);
  *               and of transfers what the circulation cannot hide behind it:
  *       ring    c / P_s + (P_s − 1) max(c / P_s, x), x one shard of K and V
  *       gather  max(c, y + c (P_s − 1) / (4 P_s)), y = (P_s − 1) x: the last of 4
@@ -25,8 +30,8 @@
 
 #include <stdint.h>
 
+#include "attnspan/machine.h"
 #include "attnspan/plan.h"
-#include "machine.h"
 #include "status.h"
 
 /* The ranks that a prediction is for. */
@@ -45,8 +50,10 @@ typedef struct attn_way {
 
 typedef struct attn_cost {
     double project_sec, exchange_sec, attend_sec, output_sec, total_sec;
-    double compute_sec;                     /* of attend, without any transfer */
+    double compute_sec;                     /* of attend: kernels alone */
     double transfer_sec;                    /* of the circulation, without any compute */
+    double exposed_sec;                     /* of it, what compute cannot hide */
+    int is_read_bound;                      /* compute_sec is that of reading K and V */
     double exchange_bytes, circulate_bytes; /* sent by a rank */
     double imbalance;
 } attn_cost;

@@ -43,8 +43,8 @@ int64_t attn_head_tensor_item_width(const attn_head_tensor *tensor, int members,
 void *attn_head_tensor_at(const attn_head_tensor *tensor, int member, int64_t row, int64_t item);
 
 /* Attention alone: from the caller's fp32 [B][H][rows][dim] to the regions, or from regions of
- * fp32 to the caller; `lse` [B][H][rows] may be NULL. Single-threaded copies, one per head and
- * member; the scatter prepares rows of q and k on the way. */
+ * fp32 to the caller; `lse` [B][H][rows] may be NULL. Copies, of several heads at
+ * once; the scatter prepares rows of q and k on the way. */
 void attn_head_tensor_scatter(const attn_head_tensor *tensor, const float *data, int threads);
 void attn_head_tensor_gather(const attn_head_tensor *tensor, float *data, int threads);
 void attn_head_tensor_gather_lse(const attn_head_tensor *tensor, float *lse);

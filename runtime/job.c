@@ -16,6 +16,7 @@
 #include "file.h"
 #include "job_rows.h"
 #include "layout.h"
+#include "machine_file.h"
 #include "memory.h"
 #include "mesh.h"
 #include "synthetic.h"
@@ -68,6 +69,28 @@ static attn_status read_config(const attn_cmdline *cmdline, config_source *sourc
     return attn_file_read(cmdline->config, MAX_CONFIG_BYTES, text, &source->bytes, error);
 }
 
+/* The key says where a file that is not there is asked for. Collective. */
+static attn_status read_machine(attn_job *job, attn_error *error) {
+    const char *path = job->config.parallel.machine;
+    attn_error reason;
+    char *text = NULL;
+    size_t bytes;
+
+    job->machine = attn_machine_default();
+    if (path[0] == '\0') return ATTN_OK;
+    if (job->rank == 0) {
+        if (attn_file_read(path, ATTN_MACHINE_FILE_BYTES, &text, &bytes, &reason) != ATTN_OK)
+            attn_config_fail(&job->config, "parallel.machine", error, reason.status, "%s",
+                             reason.message);
+        else
+            attn_machine_file_parse(text, bytes, path, &job->machine, error);
+        free(text);
+    }
+    if (attn_agree(job->comm, "machine", error) != ATTN_OK) return error->status;
+    ATTN_MPI(MPI_Bcast(&job->machine, (int)sizeof job->machine, MPI_BYTE, 0, job->comm));
+    return ATTN_OK;
+}
+
 attn_status attn_job_configure(attn_job *job, const attn_cmdline *cmdline, attn_error *error) {
     config_source source = {0};
     char *text = NULL;
@@ -82,7 +105,7 @@ attn_status attn_job_configure(attn_job *job, const attn_cmdline *cmdline, attn_
     ATTN_MPI(MPI_Bcast(text, (int)source.bytes, MPI_CHAR, 0, job->comm));
     attn_config_parse(text, source.bytes, cmdline->config, cmdline->sets, cmdline->set_count,
                       source.input_folder, source.output_folder, &job->config, error);
-    attn_agree(job->comm, "config", error);
+    if (attn_agree(job->comm, "config", error) == ATTN_OK) read_machine(job, error);
 
 cleanup:
     free(text);
@@ -120,21 +143,29 @@ attn_status attn_job_check_mesh(const attn_job *job, int64_t ranks, attn_error *
                             reason.status, "%s", reason.message);
 }
 
+attn_options attn_job_options(const attn_job *job) {
+    const attn_config *config = &job->config;
+
+    return (attn_options){.mesh_heads = or_auto(config->parallel.heads),
+                          .mesh_sequence = or_auto(config->parallel.sequence),
+                          .circulate = attn_circulation_name(config->parallel.circulate),
+                          .layout = attn_layout_name(config->parallel.layout),
+                          .kernel = attn_kernel_name(config->compute.kernel),
+                          .storage = (attn_storage)config->compute.dtype,
+                          .threads = (int32_t)or_auto(config->parallel.threads),
+                          .machine = &job->machine,
+                          .with_lse = wants_lse(job)};
+}
+
 attn_status attn_job_plan(attn_job *job, const attn_options *callbacks, attn_error *error) {
     const attn_config *config = &job->config;
-    attn_options options = *callbacks;
+    attn_options options = attn_job_options(job);
     attn_error reason;
 
     if (attn_inputs_describe(job->comm, config, &job->inputs, error) != ATTN_OK)
         return error->status;
-    options.circulate = attn_circulation_name(config->parallel.circulate);
-    options.layout = attn_layout_name(config->parallel.layout);
-    options.kernel = attn_kernel_name(config->compute.kernel);
-    options.storage = (attn_storage)config->compute.dtype;
-    options.threads = (int32_t)or_auto(config->parallel.threads);
-    options.with_lse = wants_lse(job);
-    options.mesh_heads = or_auto(config->parallel.heads);
-    options.mesh_sequence = or_auto(config->parallel.sequence);
+    options.on_progress = callbacks->on_progress;
+    options.progress_context = callbacks->progress_context;
     if (attn_job_check_mesh(job, job->ranks, error) != ATTN_OK) return error->status;
     if (attn_plan_create(job->comm, &job->inputs.problem, &options, &job->plan, &reason) !=
         ATTN_OK) {

@@ -20,6 +20,7 @@ typedef struct attn_job {
     MPI_Comm comm; /* borrowed */
     int rank, ranks;
     attn_config config;
+    attn_machine machine; /* the config's, or an ordinary one */
     attn_inputs inputs;
     attn_plan *plan; /* owned */
     attn_plan_info info;
@@ -35,7 +36,7 @@ typedef struct attn_job {
  * failure *job is NULL. */
 attn_status attn_job_create(MPI_Comm comm, attn_job **job, attn_error *error);
 
-/* Rank 0 reads the config and broadcasts its text; all parse it. */
+/* Rank 0 reads the config and broadcasts its text; all parse it. The machine likewise. */
 attn_status attn_job_configure(attn_job *job, const attn_cmdline *cmdline, attn_error *error);
 
 /* What the config states of mesh, circulation and layout. Not collective. */
@@ -44,6 +45,9 @@ attn_wish attn_job_wish(const attn_job *job);
 /* Whether the stated mesh fits that many ranks; a failure has its place in the config. Not
  * collective, but the same on all ranks. */
 attn_status attn_job_check_mesh(const attn_job *job, int64_t ranks, attn_error *error);
+
+/* What the config and the command ask of a plan beside the problem. Not collective. */
+attn_options attn_job_options(const attn_job *job);
 
 /* Looks at the inputs and plans on `job->comm`; `callbacks` are the progress fields
  * of the plan's options. */

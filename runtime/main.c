@@ -9,10 +9,11 @@
 #include "version.h"
 
 static const attn_command commands[] = {
-    {"run", "CONFIG", "compute", 1, attn_cmd_run},
-    {"check", "CONFIG", "validate config and inputs; compute nothing", 1, attn_cmd_check},
-    {"bench", "CONFIG", "time the points of a sweep", 1, attn_cmd_bench},
-    {"info", "", "version, CPU, kernel, BLAS, MPI, measured rates", 0, attn_cmd_info},
+    {"run", "CONFIG", "compute", 1, 0, attn_cmd_run},
+    {"check", "CONFIG", "validate config and inputs; compute nothing", 1, 0, attn_cmd_check},
+    {"bench", "CONFIG", "time the points of a sweep", 1, ATTN_TAKES_CALIBRATE, attn_cmd_bench},
+    {"info", "", "version, CPU, kernel, BLAS, MPI, measured rates", 0, ATTN_TAKES_JSON,
+     attn_cmd_info},
 };
 
 enum { COMMANDS = sizeof commands / sizeof *commands };

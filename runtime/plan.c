@@ -417,9 +417,11 @@ static attn_status plan_all(attn_plan *plan, const attn_options *options, attn_e
     return attn_agree(plan->mesh.world, "allocate", error);
 }
 
-/* The ranks there are, with the rates of an ordinary cluster. Collective on `comm`. */
-static attn_cluster cluster_of(const attn_plan *plan, MPI_Comm comm, MPI_Comm node) {
-    attn_cluster cluster = {.threads = plan->threads, .machine = attn_machine_default()};
+/* The ranks there are; NULL: an ordinary machine. Collective on `comm`. */
+static attn_cluster cluster_of(const attn_plan *plan, const attn_machine *machine, MPI_Comm comm,
+                               MPI_Comm node) {
+    attn_cluster cluster = {.threads = plan->threads,
+                            .machine = machine != NULL ? *machine : attn_machine_default()};
     int ranks, on_node, most;
 
     ATTN_MPI(MPI_Comm_size(comm, &ranks));
@@ -444,7 +446,7 @@ static attn_status choose_and_make_mesh(attn_plan *plan, MPI_Comm comm, const at
 
     ATTN_MPI(MPI_Comm_split_type(comm, MPI_COMM_TYPE_SHARED, 0, MPI_INFO_NULL, &node));
     plan->threads = options->threads != ATTN_PLAN_AUTO ? options->threads : attn_threads_auto(node);
-    cluster = cluster_of(plan, comm, node);
+    cluster = cluster_of(plan, options->machine, comm, node);
     ATTN_MPI(MPI_Comm_free(&node));
     attn_choose(&plan->problem, &wish, &cluster, &plan->choice, error);
     if (error->status == ATTN_OK &&

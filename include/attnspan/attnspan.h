@@ -2,6 +2,7 @@
  *
  *  status.h   how a call says that it failed
  *  plan.h     plan, execute, destroy on the ranks of a communicator
+ *  machine.h  rates of a cluster, from which a plan chooses what is left open
  *  kernels.h  local attention on one core, masks, and the fp64 oracle
  *  rope.h     rotation by position, and the RMS norm of q and k
  */
@@ -9,6 +10,7 @@
 #define ATTNSPAN_ATTNSPAN_H
 
 #include "attnspan/kernels.h"
+#include "attnspan/machine.h"
 #include "attnspan/plan.h"
 #include "attnspan/rope.h"
 #include "attnspan/status.h"

@@ -31,6 +31,7 @@
 #include <stdint.h>
 
 #include "attnspan/kernels.h"
+#include "attnspan/machine.h"
 #include "attnspan/rope.h"
 #include "attnspan/status.h"
 
@@ -85,16 +86,17 @@ typedef struct attn_problem {
 /* How to compute it. {0} leaves everything to the library. All ranks pass the
  * same, but for the callback. */
 typedef struct attn_options {
-    int64_t mesh_heads;     /* P_h, or ATTN_PLAN_AUTO */
-    int64_t mesh_sequence;  /* P_s, or ATTN_PLAN_AUTO */
-    const char *circulate;  /* "ring", "gather", "reduce", or NULL */
-    const char *layout;     /* "contiguous", "zigzag", "striped", "balanced", or NULL: the first of
-                               contiguous, zigzag and balanced that shares the work evenly */
-    const char *kernel;     /* "generic", or NULL: the fastest that all ranks run */
-    attn_storage storage;   /* of q, k and v on their way to the kernels; 0: fp32 */
-    int32_t threads;        /* OpenMP threads of a rank, or ATTN_PLAN_AUTO */
-    int with_lse;           /* nonzero: executions may ask for lse */
-    double memory_fraction; /* of a node's available memory that the plan may take; 0: 0.95 */
+    int64_t mesh_heads;    /* P_h, or ATTN_PLAN_AUTO */
+    int64_t mesh_sequence; /* P_s, or ATTN_PLAN_AUTO */
+    const char *circulate; /* "ring", "gather", "reduce", or NULL */
+    const char *layout;    /* "contiguous", "zigzag", "striped", "balanced", or NULL: the first of
+                              contiguous, zigzag and balanced that shares the work evenly */
+    const char *kernel;    /* "generic", or NULL: the fastest that all ranks run */
+    attn_storage storage;  /* of q, k and v on their way to the kernels; 0: fp32 */
+    int32_t threads;       /* OpenMP threads of a rank, or ATTN_PLAN_AUTO */
+    const attn_machine *machine; /* its rates tell what is fastest; NULL: attn_machine_default() */
+    int with_lse;                /* nonzero: executions may ask for lse */
+    double memory_fraction;      /* of a node's available memory that the plan may take; 0: 0.95 */
 
     /* Called by the calling thread now and then during attention with the share of
      * this rank's work that is done, 0 … 1. NULL: never. */
@@ -156,7 +158,7 @@ typedef struct attn_plan_info {
     attn_row_list shard_queries, shard_keys; /* rows of this rank's shard; the plan's */
     double imbalance;     /* unmasked pairs of the shards' queries, or of their keys where these
                              stay: most over mean */
-    double predicted_sec; /* of an execution: sizes over the rates of an ordinary cluster */
+    double predicted_sec; /* of an execution: sizes over the machine's rates */
     char why[160];        /* why this mesh, circulation and layout; "" when all was stated */
     int64_t bytes;        /* that this rank's plan and the caller's arrays take */
     int64_t send_bytes;   /* to other ranks in an execution, by formula */
