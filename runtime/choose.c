@@ -7,6 +7,7 @@
 #include "circulate.h"
 #include "layout.h"
 #include "mask_spec.h"
+#include "units.h"
 
 static const double near_enough = 1.03; /* predictions are no better than that */
 
@@ -78,22 +79,13 @@ static attn_status enter_circulations(contest *self, const attn_problem *problem
     return attn_ok(error);
 }
 
-void attn_choose_time_text(double seconds, char *text, size_t bytes) {
-    if (seconds < 1e-3)
-        snprintf(text, bytes, "%.3g us", seconds * 1e6);
-    else if (seconds < 1)
-        snprintf(text, bytes, "%.3g ms", seconds * 1e3);
-    else
-        snprintf(text, bytes, "%.3g s", seconds);
-}
-
 /* "4 x 2, ring, zigzag: 1.2 ms" */
 static void describe(const attn_choice *entry, char *text, size_t bytes) {
-    char time[32];
+    char time[ATTN_UNITS_BYTES];
 
-    attn_choose_time_text(entry->cost.total_sec, time, sizeof time);
     snprintf(text, bytes, "%" PRId64 " x %" PRId64 ", %s, %s: %s", entry->way.members,
-             entry->way.shards, entry->way.circulate, attn_layout_name(entry->way.layout), time);
+             entry->way.shards, entry->way.circulate, attn_layout_name(entry->way.layout),
+             attn_units_seconds(entry->cost.total_sec, time));
 }
 
 static void explain(const attn_wish *wish, contest *self) {

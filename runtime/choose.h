@@ -46,7 +46,4 @@ attn_status attn_choose_list(const attn_problem *problem, const attn_wish *wish,
 attn_status attn_choose(const attn_problem *problem, const attn_wish *wish,
                         const attn_cluster *cluster, attn_choice *choice, attn_error *error);
 
-/* "1.23 ms" */
-void attn_choose_time_text(double seconds, char *text, size_t bytes);
-
 #endif

@@ -32,17 +32,46 @@ static const attn_kv_shard *shard_of(const attn_circulate *circulate, int shard)
     return attn_circulate_slice_of(circulate, modulo(shard, circulate->shard_count), 0);
 }
 
-/* Hops of shard k up and down, in hops[2k] and hops[2k + 1]. */
+/* Hops of shard k up and down, in hops[2k] and hops[2k + 1]; behind those of all, the largest. */
 static int hops_of(const attn_circulate *circulate, int shard, int is_down) {
     return circulate->hops[2 * modulo(shard, circulate->shard_count) + is_down];
 }
 
 static int largest(const attn_circulate *circulate, int is_down) {
-    int most = 0;
+    return circulate->hops[2 * circulate->shard_count + is_down];
+}
 
-    for (int k = 0; k < circulate->shard_count; k++)
-        if (hops_of(circulate, k, is_down) > most) most = hops_of(circulate, k, is_down);
-    return most;
+/* Shards from 0 on with queries that see something, when all others have none; −1 otherwise. */
+static int find_crowd(const attn_circulate *circulate) {
+    const int64_t *first_span = circulate->reach->first_span;
+    int shards = circulate->shard_count, crowd = 0;
+
+    while (crowd < shards && first_span[crowd] < first_span[crowd + 1]) crowd++;
+    return first_span[crowd] == first_span[shards] ? crowd : -1;
+}
+
+static int is_common(const attn_circulate *circulate, const attn_kv_shard *kv) {
+    const attn_layout *rows = circulate->kv->rows;
+    attn_range common = circulate->reach->common;
+
+    for (int64_t run = 0; run < attn_layout_run_count(rows, kv->shard); run++) {
+        attn_range blocks = attn_layout_run(rows, kv->shard, run);
+
+        if (blocks.first < common.last && common.first < blocks.last) return 1;
+    }
+    return 0;
+}
+
+/* What all of a crowd of shards see goes to all of them: the way around that leaves out those
+ * behind the crowd, if there are some. Spares each shard a walk, which many shards need. */
+static int find_hops_of_crowd(const attn_circulate *circulate, int shard, int crowd, int *up,
+                              int *down) {
+    int shards = circulate->shard_count;
+
+    if (shard >= crowd || !is_common(circulate, shard_of(circulate, shard))) return 0;
+    *up = crowd == shards ? shards - 1 : crowd - 1 - shard;
+    *down = crowd == shards ? 0 : shard;
+    return 1;
 }
 
 /* Walks up from the shard: with the shards that need it within `up` hops upwards reached like that,
@@ -110,20 +139,27 @@ static void reserve(attn_circulate *circulate, attn_buffers *buffers) {
 
 static attn_status plan(attn_circulate *circulate, attn_buffers *buffers, int64_t *pieces,
                         attn_error *error) {
-    int shards = circulate->shard_count;
+    int shards = circulate->shard_count, crowd;
     attn_arrivals *arrivals = &circulate->arrivals;
     int64_t count = 0;
+    int *most;
 
-    circulate->hops = attn_alloc((size_t)shards, 2 * sizeof *circulate->hops);
+    circulate->hops = attn_alloc((size_t)shards + 1, 2 * sizeof *circulate->hops);
     if (circulate->hops == NULL)
         return attn_fail(error, ATTN_ERR_MEMORY, "cannot allocate the circulation");
     if (attn_circulate_slice(circulate, 1, error) != ATTN_OK ||
         attn_arrivals_create(arrivals, 2 * (int64_t)shards, 2 * (int64_t)shards, error) != ATTN_OK)
         return error->status;
+    most = circulate->hops + 2 * (int64_t)shards;
+    most[0] = most[1] = 0;
+    crowd = find_crowd(circulate);
     for (int k = 0; k < shards; k++) {
         int *of_shard = circulate->hops + 2 * (int64_t)k;
 
-        find_hops(circulate, k, &of_shard[0], &of_shard[1]);
+        if (!find_hops_of_crowd(circulate, k, crowd, &of_shard[0], &of_shard[1]))
+            find_hops(circulate, k, &of_shard[0], &of_shard[1]);
+        for (int is_down = 0; is_down < 2; is_down++)
+            if (of_shard[is_down] > most[is_down]) most[is_down] = of_shard[is_down];
     }
     arrivals->steps = 1 + largest(circulate, 0) + largest(circulate, 1);
     for (int step = 0; step < arrivals->steps; step++) {

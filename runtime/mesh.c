@@ -33,6 +33,22 @@ void attn_mesh_create(MPI_Comm comm, int members, int shards, attn_mesh *mesh) {
     ATTN_MPI(MPI_Allreduce(&is_leader, &mesh->nodes, 1, MPI_INT, MPI_SUM, mesh->world));
 }
 
+void attn_mesh_imagine(int members, int shards, int rank, int nodes, attn_mesh *mesh) {
+    MPI_Comm *const comms[] = {&mesh->world, &mesh->group, &mesh->axis, &mesh->node};
+
+    for (size_t i = 0; i < sizeof comms / sizeof *comms; i++) {
+        ATTN_MPI(MPI_Comm_dup(MPI_COMM_SELF, comms[i]));
+        ATTN_MPI(MPI_Comm_set_errhandler(*comms[i], MPI_ERRORS_RETURN));
+    }
+    mesh->rank = rank;
+    mesh->ranks = members * shards;
+    mesh->members = members;
+    mesh->member = rank % members;
+    mesh->shards = shards;
+    mesh->shard = rank / members;
+    mesh->nodes = nodes;
+}
+
 static void free_comm(MPI_Comm *comm) {
     if (*comm != MPI_COMM_NULL) ATTN_MPI(MPI_Comm_free(comm));
 }

@@ -35,6 +35,10 @@ typedef struct attn_mesh {
 /* Splits `comm`, whose size is members × shards. Collective on `comm`. */
 void attn_mesh_create(MPI_Comm comm, int members, int shards, attn_mesh *mesh);
 
+/* The place of rank `rank` among that many, none of which need be here: all communicators are this
+ * rank alone, so that nothing that is collective tells it of the others. Not collective. */
+void attn_mesh_imagine(int members, int shards, int rank, int nodes, attn_mesh *mesh);
+
 /* Collective; a zeroed mesh is legal. */
 void attn_mesh_destroy(attn_mesh *mesh);
 

@@ -11,6 +11,7 @@
 #include "choose.h"
 #include "mask_spec.h"
 #include "partition.h"
+#include "plan_imagine.h"
 #include "plan_state.h"
 #include "terms_spec.h"
 #include "topology.h"
@@ -403,13 +404,14 @@ static attn_status plan_all(attn_plan *plan, const attn_options *options, attn_e
     if (attn_agree(plan->mesh.world, "plan", error) != ATTN_OK) return error->status;
 
     /* What is reserved by now outweighs the rest: a problem far too large ends here. */
-    check_memory(plan, options->memory_fraction, error);
+    if (!plan->is_imagined) check_memory(plan, options->memory_fraction, error);
     if (attn_agree(plan->mesh.world, "memory", error) != ATTN_OK) return error->status;
 
     attn_reach_create(&plan->reach, &mask, &plan->query_layout, &plan->key_layout, error);
     if (attn_agree(plan->mesh.world, "reach", error) != ATTN_OK) return error->status;
     plan_circulate(plan, error);
-    if (attn_agree(plan->mesh.world, "attend", error) != ATTN_OK) return error->status;
+    if (attn_agree(plan->mesh.world, "attend", error) != ATTN_OK || plan->is_imagined)
+        return error->status;
     check_memory(plan, options->memory_fraction, error);
     if (attn_agree(plan->mesh.world, "memory", error) != ATTN_OK) return error->status;
 
@@ -459,26 +461,34 @@ static attn_status choose_and_make_mesh(attn_plan *plan, MPI_Comm comm, const at
     return attn_ok(error);
 }
 
-/* Checks the request and makes the mesh. Collective on `comm`. */
-static attn_status plan_mesh(attn_plan *plan, MPI_Comm comm, const attn_options *options,
-                             attn_error *error) {
-    const attn_wish wish = {.members = options->mesh_heads, .shards = options->mesh_sequence};
+/* What can be found wrong with a request before the mesh is there, and copies of its arrays.
+ * Collective on `comm`, on which it is not agreed. */
+static attn_status check_request(attn_plan *plan, MPI_Comm comm, const attn_options *options,
+                                 attn_error *error) {
     attn_error kernel_error;
-    int ranks;
 
-    ATTN_MPI(MPI_Comm_size(comm, &ranks));
     choose_kernel(plan, comm, options, &kernel_error);
     if (check_problem(&plan->problem, error) == ATTN_OK &&
         check_options(options, error) == ATTN_OK &&
         attn_mask_spec_copy(&plan->problem.mask, plan->problem.batch, &plan->mask_arrays, error) ==
             ATTN_OK &&
         attn_terms_spec_copy(&plan->problem.terms, plan->problem.heads, &plan->terms_arrays,
-                             error) == ATTN_OK &&
-        attn_choose_fits(&wish, ranks, error) == ATTN_OK)
+                             error) == ATTN_OK)
         *error = kernel_error;
-    if (attn_agree(comm, "mesh", error) != ATTN_OK) return error->status;
-    if (plan->problem.scale <= 0)
+    if (error->status == ATTN_OK && plan->problem.scale <= 0)
         plan->problem.scale = (float)(1.0 / sqrt((double)plan->problem.key_dim));
+    return error->status;
+}
+
+/* Checks the request and makes the mesh. Collective on `comm`. */
+static attn_status plan_mesh(attn_plan *plan, MPI_Comm comm, const attn_options *options,
+                             attn_error *error) {
+    const attn_wish wish = {.members = options->mesh_heads, .shards = options->mesh_sequence};
+    int ranks;
+
+    ATTN_MPI(MPI_Comm_size(comm, &ranks));
+    if (check_request(plan, comm, options, error) == ATTN_OK) attn_choose_fits(&wish, ranks, error);
+    if (attn_agree(comm, "mesh", error) != ATTN_OK) return error->status;
     return choose_and_make_mesh(plan, comm, options, error);
 }
 
@@ -502,6 +512,31 @@ attn_status attn_plan_create(MPI_Comm comm, const attn_problem *problem,
     else
         attn_plan_destroy(made);
     ATTN_MPI(MPI_Comm_free(&own));
+    return error->status;
+}
+
+attn_status attn_plan_imagine(const attn_problem *problem, const attn_options *options,
+                              const attn_cluster *cluster, const attn_choice *choice, int64_t rank,
+                              attn_plan **plan, attn_error *error) {
+    const int64_t nodes = (cluster->ranks + cluster->ranks_per_node - 1) / cluster->ranks_per_node;
+    attn_plan *made = calloc(1, sizeof *made);
+
+    *plan = NULL;
+    if (made == NULL) return attn_fail(error, ATTN_ERR_MEMORY, "cannot allocate a plan");
+    made->problem = *problem;
+    made->with_lse = options->with_lse != 0;
+    made->is_imagined = 1;
+    made->choice = *choice;
+    made->threads = cluster->threads;
+    if (check_request(made, MPI_COMM_SELF, options, error) == ATTN_OK) {
+        attn_mesh_imagine((int)choice->way.members, (int)choice->way.shards, (int)rank, (int)nodes,
+                          &made->mesh);
+        plan_all(made, options, error);
+    }
+    if (error->status == ATTN_OK)
+        *plan = made;
+    else
+        attn_plan_destroy(made);
     return error->status;
 }
 

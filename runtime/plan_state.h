@@ -25,6 +25,7 @@ struct attn_plan {
     const attn_kernel *kernel; /* of the storage that was asked for */
     int threads;               /* of this rank */
     int with_lse;
+    int is_imagined; /* of a rank that is not here: without buffers */
     attn_layout query_layout, key_layout;
     double imbalance; /* of the shards' pairs */
     attn_reach reach;

@@ -24,6 +24,24 @@ static void add_span(attn_reach *reach, int64_t first, int64_t *end, attn_range 
     spans[at] = span;
 }
 
+/* Within the largest span of each shard that has one: all of such a span is seen, but of several
+ * documents together. */
+static attn_range common_of(const attn_reach *reach, int64_t shards, int64_t blocks) {
+    attn_range common = {0, blocks};
+
+    for (int64_t shard = 0; shard < shards; shard++) {
+        attn_range largest = {0, 0};
+
+        if (reach->first_span[shard] == reach->first_span[shard + 1]) continue;
+        for (int64_t i = reach->first_span[shard]; i < reach->first_span[shard + 1]; i++)
+            if (attn_range_count(reach->spans[i]) > attn_range_count(largest))
+                largest = reach->spans[i];
+        if (largest.first > common.first) common.first = largest.first;
+        if (largest.last < common.last) common.last = largest.last;
+    }
+    return common.first < common.last ? common : (attn_range){0, 0};
+}
+
 attn_status attn_reach_create(attn_reach *reach, const attn_mask *mask, const attn_layout *queries,
                               const attn_layout *keys, attn_error *error) {
     size_t runs = (size_t)queries->first_run[queries->shards];
@@ -51,6 +69,7 @@ attn_status attn_reach_create(attn_reach *reach, const attn_mask *mask, const at
         }
         reach->first_span[shard + 1] = end;
     }
+    reach->common = common_of(reach, queries->shards, keys->block_count);
     return attn_ok(error);
 }
 

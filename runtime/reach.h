@@ -18,6 +18,7 @@
 typedef struct attn_reach {
     attn_range *spans;   /* owned: of blocks of keys */
     int64_t *first_span; /* owned: [shards + 1] */
+    attn_range common;   /* blocks that each shard sees some of which sees anything; or [0, 0) */
 } attn_reach;
 
 /* ATTN_ERR_MEMORY. */

@@ -8,6 +8,7 @@
 #include "mask_spec.h"
 #include "report.h"
 #include "terms_spec.h"
+#include "units.h"
 #include "version.h"
 
 enum { MOST_RANKS_SHOWN = 16, FIELD = 40 };
@@ -44,19 +45,6 @@ static const char *rows_text(const attn_held_rows *rows, int width, char *text) 
         used += snprintf(text + used, (size_t)(FIELD - used), "%s%s", i > 0 ? ", " : "", runs[i]);
     if (shown < rows->run_count)
         snprintf(text + used, (size_t)(FIELD - used), ", +%" PRId64, rows->run_count - shown);
-    return text;
-}
-
-/* "12.3 MiB" */
-static const char *bytes_text(double bytes, char *text) {
-    static const char *const units[] = {"B", "KiB", "MiB", "GiB", "TiB"};
-    int unit = 0;
-
-    while (bytes >= 1024 && unit < 4) {
-        bytes /= 1024;
-        unit++;
-    }
-    snprintf(text, FIELD, unit == 0 ? "%.0f %s" : "%.1f %s", bytes, units[unit]);
     return text;
 }
 
@@ -151,11 +139,11 @@ static void print_figures(const attn_report *report) {
     printf("\n  attention  %.3f GFLOP, %.2f GFLOP/s\n", report->flops * 1e-9,
            report->gflops_per_sec);
     printf("  traffic    %s sent by a rank at most, %s in all\n",
-           bytes_text((double)report->sent_bytes_max, most),
-           bytes_text((double)report->sent_bytes_total, total));
+           attn_units_bytes((double)report->sent_bytes_max, most),
+           attn_units_bytes((double)report->sent_bytes_total, total));
     printf("  memory     %s a rank at most, %s of it planned\n",
-           bytes_text((double)report->peak_rss_bytes_max, most),
-           bytes_text((double)report->planned_bytes_max, total));
+           attn_units_bytes((double)report->peak_rss_bytes_max, most),
+           attn_units_bytes((double)report->planned_bytes_max, total));
     if (verify->rows == 0) {
         printf("  verify     not asked for\n");
         return;
