@@ -118,7 +118,7 @@ static void print_times(const attn_plan_report *report) {
     char attend[3 * ATTN_UNITS_BYTES + 48];
     int is_layer = report->job->inputs.problem.model_dim > 0;
 
-    snprintf(attend, sizeof attend, "%s %s; transfers %s, %s not hidden",
+    snprintf(attend, sizeof attend, "%s %s; transfers %s, %s exposed",
              cost->is_read_bound ? "reading" : "kernels",
              attn_units_seconds(cost->compute_sec, compute),
              attn_units_seconds(cost->transfer_sec, transfer),

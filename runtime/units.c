@@ -19,7 +19,9 @@ const char *attn_units_seconds(double seconds, char *text) {
         snprintf(text, ATTN_UNITS_BYTES, "%.3g us", seconds * 1e6);
     else if (seconds < 1)
         snprintf(text, ATTN_UNITS_BYTES, "%.3g ms", seconds * 1e3);
-    else
+    else if (seconds < 1000)
         snprintf(text, ATTN_UNITS_BYTES, "%.3g s", seconds);
+    else
+        snprintf(text, ATTN_UNITS_BYTES, "%.0f s", seconds);
     return text;
 }
