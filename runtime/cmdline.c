@@ -156,7 +156,7 @@ void attn_cmdline_help(const attn_cmdline *cmdline, const attn_command *commands
     for (size_t i = 0; i < command_count; i++)
         if (cmdline->command == NULL || cmdline->command == &commands[i])
             printf("  %s attnspan %-5s %-8s %s\n",
-                   commands[i].needs_config ? "mpirun -n P" : "           ", commands[i].name,
+                   commands[i].needs_mpirun ? "mpirun -n P" : "           ", commands[i].name,
                    commands[i].arguments, commands[i].summary);
     printf(
         "\n"

@@ -17,7 +17,7 @@ typedef struct attn_command {
     const char *name;
     const char *arguments; /* "CONFIG [options]" or "" */
     const char *summary;   /* one line of --help */
-    int needs_config;
+    int needs_config, needs_mpirun;
     unsigned takes; /* options that not all commands have */
 
     /* Collective on `comm`; prints its own results, but no error. */

@@ -9,12 +9,12 @@
 #include "version.h"
 
 static const attn_command commands[] = {
-    {"run", "CONFIG", "compute", 1, 0, attn_cmd_run},
-    {"check", "CONFIG", "validate config and inputs; compute nothing", 1, 0, attn_cmd_check},
-    {"plan", "CONFIG", "who holds what, bytes, predicted time, for any P", 1,
+    {"run", "CONFIG", "compute", 1, 1, 0, attn_cmd_run},
+    {"check", "CONFIG", "validate config and inputs; compute nothing", 1, 1, 0, attn_cmd_check},
+    {"plan", "CONFIG", "who holds what, bytes, predicted time, for any P", 1, 0,
      ATTN_TAKES_JSON | ATTN_TAKES_RANKS, attn_cmd_plan},
-    {"bench", "CONFIG", "time the points of a sweep", 1, ATTN_TAKES_CALIBRATE, attn_cmd_bench},
-    {"info", "", "version, CPU, kernel, BLAS, MPI, measured rates", 0, ATTN_TAKES_JSON,
+    {"bench", "CONFIG", "time the points of a sweep", 1, 1, ATTN_TAKES_CALIBRATE, attn_cmd_bench},
+    {"info", "", "version, CPU, kernel, BLAS, MPI, measured rates", 0, 0, ATTN_TAKES_JSON,
      attn_cmd_info},
 };
 
