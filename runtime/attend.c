@@ -354,7 +354,8 @@ static void run_tile(worker *self, const attn_tile *tile, int32_t step) {
 
 /* Whether there is nothing to look after between tiles. */
 static int is_quiet(const attn_attend *attend, const attn_transfer *transfer) {
-    return attend->on_progress == NULL && (transfer == NULL || transfer->count == 0);
+    return attend->on_progress == NULL &&
+           (transfer == NULL || (transfer->count == 0 && transfer->on_poll == NULL));
 }
 
 void attn_attend_step(attn_attend *attend, int32_t step, const void *query, float *out,

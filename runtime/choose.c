@@ -61,6 +61,13 @@ static void enter(contest *self, const attn_way *way, const attn_cost *cost) {
     }
 }
 
+/* Whether some node has two ranks of one axis, with a circulation of which they share what comes.
+ */
+static int can_share(const attn_way *way, const attn_cluster *cluster) {
+    return attn_circulation_find(way->circulate)->shares && way->shards > 1 &&
+           cluster->ranks_per_node > way->members;
+}
+
 static attn_status enter_circulations(contest *self, const attn_problem *problem,
                                       const attn_wish *wish, const attn_cluster *cluster,
                                       attn_way *way, attn_error *error) {
@@ -71,6 +78,7 @@ static attn_status enter_circulations(contest *self, const attn_problem *problem
         if (wish->circulate != NULL && strcmp(wish->circulate, way->circulate) != 0) continue;
         if (wish->circulate == NULL && attn_circulation_refuses(problem, way->circulate) != NULL)
             continue;
+        if (wish->share_nodes == ATTN_SHARE_ALWAYS && !can_share(way, cluster)) continue;
         if (wish->circulate == NULL && way->shards == 1 && i > 0) continue; /* nothing circulates */
         if (attn_cost_predict(problem, wish->storage, cluster, way, &cost, error) != ATTN_OK)
             return error->status;
@@ -122,6 +130,11 @@ attn_status attn_choose_list(const attn_problem *problem, const attn_wish *wish,
         if (enter_circulations(&self, problem, wish, cluster, &way, error) != ATTN_OK)
             return error->status;
     }
+    if (self.entries == 0)
+        return attn_fail(error, ATTN_ERR_CONFIG,
+                         "share_nodes: no mesh of these ranks has two of one axis on a node and "
+                         "circulates by gather, which is what shares; leave it auto, or take it "
+                         "out");
     explain(wish, &self);
     *count = self.count;
     return attn_ok(error);

@@ -21,6 +21,7 @@ typedef struct attn_wish {
     int64_t members, shards;
     const char *circulate;
     int layout; /* of attn_layout_name() */
+    attn_share_nodes share_nodes;
     attn_storage storage;
 } attn_wish;
 
@@ -37,7 +38,8 @@ typedef struct attn_choice {
 attn_status attn_choose_fits(const attn_wish *wish, int64_t ranks, attn_error *error);
 
 /* The choice, and behind it the next ones by their predicted times: `count` of them, at most `most`
- * >= 1. ATTN_ERR_CONFIG: no mesh fits; ATTN_ERR_MEMORY. */
+ * >= 1. ATTN_ERR_CONFIG: no mesh fits, or none that shares where that is stated; ATTN_ERR_MEMORY.
+ */
 attn_status attn_choose_list(const attn_problem *problem, const attn_wish *wish,
                              const attn_cluster *cluster, attn_choice *choices, int32_t most,
                              int32_t *count, attn_error *error);

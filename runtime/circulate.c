@@ -63,6 +63,81 @@ int attn_circulate_needs(const attn_circulate *circulate, int64_t by, const attn
     return 0;
 }
 
+/* Whether one of the node's ranks needs what another has, or two need the same. */
+static int saves(const attn_circulate *circulate, attn_range ranks) {
+    for (int64_t k = 0; k < circulate->shard_count; k++) {
+        attn_kv_shard whole = attn_kv_shard_of(circulate->kv, k, 1, 0);
+        int count = k >= ranks.first && k < ranks.last;
+
+        for (int64_t by = ranks.first; by < ranks.last && count < 2; by++)
+            count += by != k && attn_circulate_needs(circulate, by, &whole);
+        if (count >= 2) return 1;
+    }
+    return 0;
+}
+
+/* Whether the memory that windows may take has room for all shards of every axis with ranks on
+ * this node. Collective on mesh->node. */
+static int has_room(const attn_circulate *circulate, const attn_mesh *mesh, attn_range ranks) {
+    double mine = 0, sum;
+    int64_t space = attn_node_share_space();
+
+    for (int64_t k = 0; k < circulate->shard_count; k++)
+        mine += (double)attn_kv_shard_of(circulate->kv, k, 1, 0).bytes;
+    mine /= (double)attn_range_count(ranks);
+    ATTN_MPI(MPI_Allreduce(&mine, &sum, 1, MPI_DOUBLE, MPI_SUM, mesh->node));
+    return space < 0 || sum <= (double)space;
+}
+
+/* Makes what the ranks of each node share, but for the memory; false, and nothing, when MPI makes
+ * no windows on some node. Collective on mesh->world. */
+static int begin_to_share(attn_circulate *circulate, const attn_mesh *mesh, attn_range ranks) {
+    int mine, all;
+
+    mine = attn_node_share_create(&circulate->share, circulate->axis, (int)ranks.first,
+                                  (int)ranks.last, circulate->shard);
+    ATTN_MPI(MPI_Allreduce(&mine, &all, 1, MPI_INT, MPI_MIN, mesh->world));
+    if (all) return 1;
+    attn_node_share_destroy(&circulate->share);
+    attn_node_share_alone(&circulate->share, circulate->shard);
+    return 0;
+}
+
+attn_status attn_circulate_share(attn_circulate *circulate, const attn_mesh *mesh,
+                                 attn_share_nodes wanted, attn_error *error) {
+    attn_range ranks = attn_mesh_near_shards(mesh);
+    enum { NEIGHBOURS, SAVES, HAS_NO_ROOM, SAYS };
+    int most[SAYS] = {(int)attn_range_count(ranks), saves(circulate, ranks),
+                      !has_room(circulate, mesh, ranks)};
+    const char *reason = "";
+    int is_possible = circulate->circulation->shares; /* whatever the machine is like */
+
+    attn_node_share_alone(&circulate->share, circulate->shard);
+    circulate->share_ranks = 1;
+    ATTN_MPI(MPI_Allreduce(MPI_IN_PLACE, most, SAYS, MPI_INT, MPI_MAX, mesh->world));
+    is_possible = is_possible && most[NEIGHBOURS] > 1;
+    if (wanted == ATTN_SHARE_NEVER)
+        reason = "share_nodes is false";
+    else if (!circulate->circulation->shares)
+        reason = "only gather shares";
+    else if (most[NEIGHBOURS] < 2)
+        reason = "no node has two ranks with the same heads";
+    else if (wanted == ATTN_SHARE_AUTO && !most[SAVES])
+        reason = "no node needs anything twice";
+    else if (most[HAS_NO_ROOM])
+        reason = "/dev/shm has no room";
+    else if (!begin_to_share(circulate, mesh, ranks))
+        reason = "this MPI makes no shared-memory windows";
+    else
+        circulate->share_ranks = most[NEIGHBOURS];
+    circulate->share_reason = reason;
+    if (wanted != ATTN_SHARE_ALWAYS || circulate->share_ranks > 1) return attn_ok(error);
+    return attn_fail(error, is_possible ? ATTN_ERR_MACHINE : ATTN_ERR_CONFIG,
+                     "share_nodes: the ranks of a node cannot share keys and values: %s; leave it "
+                     "auto, or take it out",
+                     reason);
+}
+
 attn_status attn_circulate_plan(attn_circulate *circulate, attn_buffers *buffers,
                                 attn_error *error) {
     int64_t pieces = 0;
@@ -76,9 +151,16 @@ void attn_circulate_sends(const attn_circulate *circulate, attn_send_visit *visi
     circulate->circulation->sends(circulate, visit, context);
 }
 
-void attn_circulate_own(attn_circulate *circulate) {
-    char *data = circulate->blocks[0];
+attn_status attn_circulate_allocate(attn_circulate *circulate, attn_error *error) {
+    return attn_node_share_allocate(&circulate->share, error);
+}
 
+void attn_circulate_own(attn_circulate *circulate) {
+    char *data = circulate->circulation->shares
+                     ? attn_node_share_part(&circulate->share, circulate->shard, 0)
+                     : circulate->blocks[0];
+
+    attn_node_share_wait(&circulate->share, ATTN_SHARE_LEFT);
     for (int64_t i = 0; i < circulate->slice_count; i++) {
         circulate->own[i].data = data;
         data += circulate->own[i].bytes;
@@ -93,6 +175,7 @@ void attn_circulate_execute(attn_circulate *circulate, attn_attend *attend, cons
 void attn_circulate_destroy(attn_circulate *circulate) {
     if (circulate->state != NULL) circulate->circulation->destroy(circulate);
     attn_transfer_destroy(&circulate->transfer);
+    attn_node_share_destroy(&circulate->share);
     free(circulate->hops);
     attn_arrivals_destroy(&circulate->arrivals);
     free(circulate->slices);

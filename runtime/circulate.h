@@ -14,6 +14,7 @@
 #include "buffers.h"
 #include "kv_shard.h"
 #include "mesh.h"
+#include "node_share.h"
 #include "reach.h"
 #include "transfer.h"
 
@@ -29,6 +30,10 @@ typedef struct attn_circulate {
     int shard, shard_count;          /* this rank's place on the axis, of P_s */
     int64_t partial_bytes;           /* of one partial that waits, of all queries of this rank */
 
+    attn_node_share share;    /* owned: attn_circulate_share */
+    int share_ranks;          /* most that share one copy, the same on all; 1: nothing is shared */
+    const char *share_reason; /* static: why nothing is; "" when something is */
+
     attn_kv_shard *slices; /* owned: [P_s][slice_count], without data */
     int64_t slice_count;   /* of each shard */
     attn_kv_shard *own; /* borrowed: this rank's among `slices`, with data when they are packed */
@@ -42,6 +47,7 @@ typedef struct attn_circulate {
 struct attn_circulation {
     const char *name;
     int moves_queries; /* and keys and values stay: it plans its own local parts */
+    int shares;        /* ranks of a node can share what arrives; then all blocks are in `share` */
 
     /* Fills in slices, arrivals and hops, reserves blocks, and says how many message pieces are in
      * flight at once. Collective on the axis, also after a failure here. ATTN_ERR_MEMORY. */
@@ -79,6 +85,14 @@ const attn_kv_shard *attn_circulate_slice_of(const attn_circulate *circulate, in
                                              int64_t slice);
 int attn_circulate_needs(const attn_circulate *circulate, int64_t by, const attn_kv_shard *slice);
 
+/* Settles whether the ranks of a node share memory: `wanted`, or when left open, where that saves
+ * something (a node has two ranks that need the same slice, or one that has what another needs),
+ * shared memory has room for all shards, and MPI makes windows in it. For the borrowed fields, set
+ * by the caller; before attn_circulate_plan. Collective on mesh->world; all return the same status
+ * and share, or not, alike. ATTN_ERR_CONFIG, ATTN_ERR_MACHINE: wanted, but not possible. */
+attn_status attn_circulate_share(attn_circulate *circulate, const attn_mesh *mesh,
+                                 attn_share_nodes wanted, attn_error *error);
+
 /* Plans for the borrowed fields and partial_bytes, set by the caller. Collective on the axis,
  * though ranks may return different statuses. ATTN_ERR_MEMORY. */
 attn_status attn_circulate_plan(attn_circulate *circulate, attn_buffers *buffers,
@@ -88,8 +102,13 @@ attn_status attn_circulate_plan(attn_circulate *circulate, attn_buffers *buffers
  * the axis. Not collective. */
 void attn_circulate_sends(const attn_circulate *circulate, attn_send_visit *visit, void *context);
 
+/* Where something is shared, after the buffers were allocated. Collective on the axis.
+ * ATTN_ERR_MEMORY. */
+attn_status attn_circulate_allocate(attn_circulate *circulate, attn_error *error);
+
 /* This rank's own shard, to be packed into before an execution: circulate->own, slice_count
- * slices, which now have their data: one behind the other in blocks[0]. */
+ * slices, which now have their data: one behind the other in blocks[0]. Waits until those that
+ * share have left the execution before. */
 void attn_circulate_own(attn_circulate *circulate);
 
 /* Collective on the axis. */

@@ -7,33 +7,83 @@
  *
  * A slice goes to those shards that have a query which sees a key of it, and to no other.
  *
+ * Where the ranks of a node share (node_share.h), they have one copy of everything, in memory of
+ * theirs that all of them read: own shards are packed there, and a node's other shards, at hand
+ * in step 1, are no messages; a slice of another node that somebody here needs comes once, to one
+ * of them (gather_deal.h). So slices t arrive in two parts more:
+ *
+ *   a. wait until all here have left slices t − 2, whose buffer it is; receive the own deal;
+ *   b. tell that it is there; wait until all have told.
+ *
+ * Both go on between tiles while step t is computed, and are waited for at its end: ranks of a node
+ * are as near to each other as a gather's ranks are anyway, one step apart. Without sharing a
+ * rank is a node of its own here, and nobody waits.
+ *
  * G trades two kinds of memory: two buffers for slices of all shards, 2 / G of all K and V (one
  * buffer for G = 1), and partials that wait while runs of blocks are incomplete. These are few
  * where slices of all shards make up one run, as in striped and zigzag layouts, and small where
  * queries are few; but up to P_s log2(G) times the shard's output where slices are apart. Of
- * G = 1, 2, 4, …, one block at least, the one that takes the least on the worst rank, with partials
- * counted for all its queries; of equals the largest.
+ * G = 1, 2, 4, …, one block at least, the one that takes the least on the worst rank; of equals
+ * the largest. With the whole axis on one node there are no buffers, and G = 1.
  *
  * Restrictions: none; shards may be uneven or empty.
- * Cost per rank: for every other shard and each of the own G slices with rows, one message of that
- * slice if it is needed there: without a mask (P_s − 1) G messages, P_s − 1 times the own shard's
- * bytes. Memory: the own shard, the buffers, and what waits. Transfer and compute of a step
- * overlap.
+ * Cost per rank, on an axis over M nodes that share, or M = P_s ranks that do not: for every other
+ * node and each of the own G slices with rows, one message of that slice if it is needed there:
+ * without a mask (M − 1) G messages, M − 1 times the own shard's bytes. Memory: the own shard,
+ * this rank's deal of the buffers (all of them if it shares with nobody), and what waits. Transfer
+ * and compute of a step overlap.
  */
 #include <stdlib.h>
 
 #include "circulate.h"
+#include "gather_deal.h"
 #include "memory.h"
+
+/* What slices on their way wait for; with nobody to share with, none waits. */
+typedef enum gather_stage {
+    LEAVING,   /* those here to leave what was in the buffer before */
+    RECEIVING, /* the own deal */
+    TELLING,   /* the others' deals */
+    AT_HAND
+} gather_stage;
+
+typedef struct attn_gather {
+    attn_gather_deal deal; /* owned; the first, see deal_of */
+    int64_t slice;         /* those on their way, and what they wait for */
+    gather_stage stage;
+} attn_gather;
+
+static attn_gather_deal *deal_of(const attn_circulate *circulate) {
+    return circulate->state;
+}
 
 static int64_t step_of_slice(int64_t slice) {
     return slice + 1;
 }
 
+/* Of the parts of share; 0 is the own shard. */
 static int buffer_of(int64_t slice) {
-    return 1 + (int)(slice % 2);
+    return 1 + (int)(slice % ATTN_GATHER_BUFFERS);
 }
 
-/* All slices of the own shard, then those that come, slice by slice, in the order of shards. */
+static int is_here(const attn_circulate *circulate, int64_t shard) {
+    return shard >= circulate->share.first && shard < circulate->share.last;
+}
+
+/* Whether all shards are on this node. */
+static int are_all_here(const attn_circulate *circulate) {
+    return circulate->share.last - circulate->share.first == circulate->shard_count;
+}
+
+static void add_needed(attn_circulate *circulate, int64_t shard, int64_t slice, int64_t *count) {
+    const attn_kv_shard *kv = attn_circulate_slice_of(circulate, shard, slice);
+
+    if (shard != circulate->shard && attn_circulate_needs(circulate, circulate->shard, kv))
+        circulate->arrivals.pieces[(*count)++] = *kv;
+}
+
+/* All slices of the own shard; those of others on this node; those that come, slice by slice, in
+ * the order of shards. */
 static attn_status plan_arrivals(attn_circulate *circulate, attn_error *error) {
     attn_arrivals *arrivals = &circulate->arrivals;
     int64_t slices = circulate->slice_count, count = 0;
@@ -45,37 +95,20 @@ static attn_status plan_arrivals(attn_circulate *circulate, attn_error *error) {
     arrivals->steps = (int32_t)(circulate->shard_count > 1 ? 1 + slices : 1);
     for (; count < slices; count++) arrivals->pieces[count] = circulate->own[count];
     arrivals->step_first[1] = count;
+    for (int k = circulate->share.first; k < circulate->share.last && arrivals->steps > 1; k++)
+        for (int64_t slice = 0; slice < slices; slice++) add_needed(circulate, k, slice, &count);
     for (int64_t slice = 0; slice < arrivals->steps - 1; slice++) {
-        for (int64_t k = 0; k < circulate->shard_count; k++) {
-            const attn_kv_shard *kv = attn_circulate_slice_of(circulate, k, slice);
-
-            if (k != circulate->shard && attn_circulate_needs(circulate, circulate->shard, kv))
-                arrivals->pieces[count++] = *kv;
-        }
+        for (int64_t k = 0; k < circulate->shard_count; k++)
+            if (!is_here(circulate, k)) add_needed(circulate, k, slice, &count);
         arrivals->step_first[step_of_slice(slice) + 1] = count;
     }
-    return attn_ok(error);
-}
-
-/* The most that slices of one step take, among those of one buffer. */
-static int64_t buffer_bytes(const attn_circulate *circulate, int buffer) {
-    const attn_arrivals *arrivals = &circulate->arrivals;
-    int64_t most = 0;
-
-    for (int32_t step = 1; step < arrivals->steps; step++) {
-        int64_t bytes = 0;
-
-        if (buffer_of(step - 1) != buffer) continue;
-        for (int64_t i = arrivals->step_first[step]; i < arrivals->step_first[step + 1]; i++)
-            bytes += arrivals->pieces[i].bytes;
-        if (bytes > most) most = bytes;
-    }
-    return most;
+    return attn_gather_deal_create(deal_of(circulate), circulate, error);
 }
 
 /* What the arrivals take here: buffers, and partials that wait. −1 without memory. */
 static int64_t memory_taken(const attn_circulate *circulate) {
     const attn_kv_layout *kv = circulate->kv;
+    const attn_gather_deal *deal = deal_of(circulate);
     int32_t *step_of = attn_alloc((size_t)kv->rows->block_count, sizeof *step_of);
     attn_merge_tree tree = {0};
     attn_error error;
@@ -86,7 +119,7 @@ static int64_t memory_taken(const attn_circulate *circulate) {
                              NULL);
         if (attn_merge_tree_create(kv->rows->block_count, step_of, circulate->arrivals.steps, &tree,
                                    &error) == ATTN_OK)
-            bytes = buffer_bytes(circulate, 1) + buffer_bytes(circulate, 2) +
+            bytes = deal->bytes[0] + deal->bytes[1] +
                     attn_elems(tree.kept_slots, circulate->partial_bytes, 1);
     }
     attn_merge_tree_destroy(&tree);
@@ -118,8 +151,8 @@ static attn_status choose_slices(attn_circulate *circulate, attn_error *error) {
         int64_t blocks = attn_layout_blocks(circulate->kv->rows, k);
         if (blocks > most) most = blocks;
     }
-    attn_ok(error);
-    for (int64_t slices = 1; slices <= most && circulate->shard_count > 1; slices *= 2) {
+    if (are_all_here(circulate)) most = 0; /* nothing comes in slices; on one rank, or all */
+    for (int64_t slices = 1; slices <= most; slices *= 2) {
         int64_t worst = worst_memory(circulate, slices, error);
 
         if (worst > least || worst == INT64_MAX) continue;
@@ -145,64 +178,164 @@ static attn_status plan(attn_circulate *circulate, attn_buffers *buffers, int64_
                         attn_error *error) {
     int64_t own = 0;
 
-    if (choose_slices(circulate, error) != ATTN_OK) return error->status;
+    attn_ok(error);
+    circulate->state = calloc(1, sizeof(attn_gather));
+    if (circulate->state == NULL)
+        attn_fail(error, ATTN_ERR_MEMORY, "cannot allocate the circulation");
+    choose_slices(circulate, error);
+    if (attn_gather_deal_tell(deal_of(circulate), circulate, error) != ATTN_OK)
+        return error->status;
     for (int64_t i = 0; i < circulate->slice_count; i++) {
         int64_t of_step = pieces_of(circulate, i);
 
         own += circulate->own[i].bytes;
         if (of_step > *pieces) *pieces = of_step;
     }
-    attn_buffers_reserve(buffers, own, 1, &circulate->blocks[0]);
-    for (int i = 1; i <= 2; i++)
-        attn_buffers_reserve(buffers, buffer_bytes(circulate, i), 1, &circulate->blocks[i]);
+    attn_node_share_reserve(&circulate->share, buffers, 0, own);
+    for (int i = 0; i < ATTN_GATHER_BUFFERS; i++)
+        attn_node_share_reserve(&circulate->share, buffers, 1 + i, deal_of(circulate)->bytes[i]);
     return attn_ok(error);
 }
 
-/* Starts receiving and sending slices number `slice`, nearest shards first. */
-static void start(attn_circulate *circulate, int64_t slice) {
-    attn_arrivals *arrivals = &circulate->arrivals;
-    int64_t step = step_of_slice(slice);
-    int shards = circulate->shard_count;
-    char *data = circulate->blocks[buffer_of(slice)];
+/* Where a slice is while it is at hand. */
+static char *place_of(const attn_circulate *circulate, int64_t shard, int64_t slice) {
+    const attn_dealt_slice *dealt;
+    int64_t before = 0;
 
-    for (int64_t i = arrivals->step_first[step]; i < arrivals->step_first[step + 1]; i++) {
-        attn_kv_shard *piece = &arrivals->pieces[i];
-
-        piece->data = data;
-        data += piece->bytes;
-        attn_transfer_receive(&circulate->transfer, piece->data, piece->bytes, (int)piece->shard);
+    if (is_here(circulate, shard)) {
+        for (int64_t i = 0; i < slice; i++)
+            before += attn_circulate_slice_of(circulate, shard, i)->bytes;
+        return attn_node_share_part(&circulate->share, shard, 0) + before;
     }
-    for (int distance = 1; distance < shards; distance++) {
-        int to = (circulate->shard + distance) % shards;
-        const attn_kv_shard *own = &circulate->own[slice];
+    dealt = attn_gather_deal_at(deal_of(circulate), circulate, slice, shard);
+    return attn_node_share_part(&circulate->share, dealt->receiver, buffer_of(slice)) +
+           dealt->offset;
+}
 
-        if (attn_circulate_needs(circulate, to, own))
+static void place_pieces(attn_circulate *circulate) {
+    attn_arrivals *arrivals = &circulate->arrivals;
+
+    for (int32_t step = 0; step < arrivals->steps; step++)
+        for (int64_t i = arrivals->step_first[step]; i < arrivals->step_first[step + 1]; i++) {
+            attn_kv_shard *piece = &arrivals->pieces[i];
+
+            piece->data = place_of(circulate, piece->shard, piece->slice);
+        }
+}
+
+/* --- slices on their way ------------------------------------------------------ */
+
+static int is_sent(const attn_circulate *circulate, int to, int64_t slice) {
+    return deal_of(circulate)->sends[to * circulate->slice_count + slice];
+}
+
+/* Nearest shards first. */
+static void send_slice(attn_circulate *circulate, int64_t slice) {
+    const attn_kv_shard *own = &circulate->own[slice];
+
+    for (int distance = 1; distance < circulate->shard_count; distance++) {
+        int to = (circulate->shard + distance) % circulate->shard_count;
+
+        if (is_sent(circulate, to, slice))
             attn_transfer_send(&circulate->transfer, own->data, own->bytes, to);
     }
 }
 
-/* Every slice of the own shard to all that need it. */
-static void sends(const attn_circulate *circulate, attn_send_visit *visit, void *context) {
-    for (int64_t slice = 0; slice < circulate->slice_count; slice++) {
-        const attn_kv_shard *own = &circulate->own[slice];
-
-        for (int to = 0; to < circulate->shard_count && own->bytes > 0; to++)
-            if (to != circulate->shard && attn_circulate_needs(circulate, to, own))
-                visit(context, to, own->bytes);
+static void receive_dealt(attn_circulate *circulate, int64_t slice) {
+    for (int k = 0; k < circulate->shard_count; k++) {
+        if (attn_gather_deal_at(deal_of(circulate), circulate, slice, k)->receiver !=
+            circulate->shard)
+            continue;
+        attn_transfer_receive(&circulate->transfer, place_of(circulate, k, slice),
+                              attn_circulate_slice_of(circulate, k, slice)->bytes, k);
     }
+}
+
+/* Does what can be done now. Polled between tiles. */
+static void move_on(void *context) {
+    attn_circulate *circulate = context;
+    attn_gather *self = circulate->state;
+    attn_node_share *share = &circulate->share;
+
+    if (self->stage == LEAVING && attn_node_share_is_there(share, ATTN_SHARE_LEFT)) {
+        receive_dealt(circulate, self->slice);
+        self->stage = RECEIVING;
+    }
+    if (self->stage == RECEIVING && circulate->transfer.count == 0) {
+        attn_node_share_give(share, ATTN_SHARE_ARRIVED);
+        self->stage = TELLING;
+    }
+    if (self->stage == TELLING && attn_node_share_is_there(share, ATTN_SHARE_ARRIVED))
+        self->stage = AT_HAND;
+}
+
+/* Starts with slices number `slice`. */
+static void start(attn_circulate *circulate, int64_t slice) {
+    attn_gather *self = circulate->state;
+
+    self->slice = slice;
+    self->stage = LEAVING;
+    if (circulate->share.is_shared) {
+        attn_transfer_open(&circulate->transfer);
+        circulate->transfer.on_poll = move_on;
+        circulate->transfer.poll_context = circulate;
+    }
+    move_on(circulate);
+    send_slice(circulate, slice);
+}
+
+static void wait_for(attn_circulate *circulate, attn_share_signal signal) {
+    double start = MPI_Wtime();
+
+    attn_node_share_wait(&circulate->share, signal);
+    circulate->transfer.wait_sec += MPI_Wtime() - start;
+    move_on(circulate);
+}
+
+/* Until they are at hand. */
+static void finish(attn_circulate *circulate) {
+    if (!circulate->share.is_shared) {
+        attn_transfer_wait(&circulate->transfer);
+        return;
+    }
+    wait_for(circulate, ATTN_SHARE_LEFT);
+    attn_transfer_wait(&circulate->transfer);
+    move_on(circulate);
+    wait_for(circulate, ATTN_SHARE_ARRIVED);
+    circulate->transfer.on_poll = NULL;
+    attn_transfer_close(&circulate->transfer);
 }
 
 static void execute(attn_circulate *circulate, attn_attend *attend, const void *query, float *out) {
-    attn_arrivals *arrivals = &circulate->arrivals;
+    int32_t steps = circulate->arrivals.steps;
 
-    for (int64_t i = 0; i < circulate->slice_count; i++)
-        arrivals->pieces[i].data = circulate->own[i].data;
-    for (int32_t step = 0; step < arrivals->steps; step++) {
-        if (step + 1 < arrivals->steps) start(circulate, step);
+    place_pieces(circulate);
+    for (int32_t step = 0; step < steps; step++) {
+        if (step + 1 < steps) start(circulate, step);
         attn_attend_step(attend, step, query, out, &circulate->transfer);
-        attn_transfer_wait(&circulate->transfer);
+        if (step + 1 < steps) finish(circulate);
+        /* Told to those who wait: for slices step + 1, or at the end for another execution. */
+        if ((step > 0 && step + 2 < steps) || step + 1 == steps)
+            attn_node_share_give(&circulate->share, ATTN_SHARE_LEFT);
     }
 }
 
-const attn_circulation attn_circulate_gather = {
-    .name = "gather", .plan = plan, .sends = sends, .execute = execute};
+/* To one rank of every other node that needs it. */
+static void sends(const attn_circulate *circulate, attn_send_visit *visit, void *context) {
+    for (int64_t slice = 0; slice < circulate->slice_count; slice++)
+        for (int to = 0; to < circulate->shard_count; to++)
+            if (is_sent(circulate, to, slice) && circulate->own[slice].bytes > 0)
+                visit(context, to, circulate->own[slice].bytes);
+}
+
+static void destroy(attn_circulate *circulate) {
+    attn_gather_deal_destroy(deal_of(circulate));
+    free(circulate->state);
+}
+
+const attn_circulation attn_circulate_gather = {.name = "gather",
+                                                .shares = 1,
+                                                .plan = plan,
+                                                .sends = sends,
+                                                .execute = execute,
+                                                .destroy = destroy};

@@ -14,6 +14,10 @@
  *      query sees, so that a shard at hand to be sent on alone costs nothing;
  *   3. wait for the transfer.
  *
+ * The ranks of a node do not share memory, as those of a gather do (node_share.h): each has another
+ * shard at hand, and a shard comes over the network once per node either way. Sharing would save
+ * the copies inside a node, and make its ranks wait for each other at every hop.
+ *
  * Restrictions: none; shards may be uneven or empty.
  * Cost: sum over k of up[k] + down[k] messages on the axis (of shards with rows), each of its
  * shard; without a mask P_s − 1 each way on every rank. Memory two of the largest shards that come

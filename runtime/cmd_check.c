@@ -10,6 +10,7 @@
 #include "layout.h"
 #include "mask_spec.h"
 #include "memory.h"
+#include "node_share.h"
 #include "partition.h"
 
 /* Reads all elements, dealt among the ranks, so that NaN and infinities are found.
@@ -83,8 +84,11 @@ static int64_t ranks_meant(const attn_job *job) {
 static attn_status choose_elsewhere(const attn_job *job, int64_t ranks, int64_t *members,
                                     int64_t *shards, const char **circulate, attn_error *error) {
     const attn_wish wish = attn_job_wish(job);
-    const attn_cluster cluster = {
-        .ranks = ranks, .ranks_per_node = ranks, .threads = 1, .machine = job->machine};
+    const attn_cluster cluster = {.ranks = ranks,
+                                  .ranks_per_node = ranks,
+                                  .threads = 1,
+                                  .share_nodes = attn_node_share_may(wish.share_nodes),
+                                  .machine = job->machine};
     attn_choice choice;
 
     if (attn_job_check_mesh(job, ranks, error) != ATTN_OK ||
@@ -147,6 +151,9 @@ static void print_fine(const attn_job *job, int64_t members, int64_t shards, con
     if (shards > 1)
         printf("layout %s, imbalance %.4f: pairs of the busiest shard over their mean\n", layout,
                imbalance);
+    if (job->info.share_ranks > 1)
+        printf("up to %d ranks of a node share one copy of keys and values\n",
+               job->info.share_ranks);
 }
 
 attn_status attn_cmd_check(MPI_Comm comm, const attn_cmdline *cmdline, attn_error *error) {

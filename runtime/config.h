@@ -99,6 +99,7 @@ typedef struct attn_config {
         int64_t sequence;              /* P_s or ATTN_AUTO */
         int32_t circulate;             /* index of attn_circulation_name(), or ATTN_AUTO */
         int32_t layout;                /* index of attn_layout_name(), or ATTN_AUTO */
+        int32_t share_nodes;           /* 0, 1 or ATTN_AUTO */
         int64_t threads;               /* OpenMP threads of a rank, or ATTN_AUTO */
         char machine[ATTN_PATH_BYTES]; /* machine_file.h; "": an ordinary cluster */
     } parallel;

@@ -193,6 +193,18 @@ static attn_status check_kv_length(attn_config *config, attn_error *error) {
                             config->input.synthetic ? "input.synthetic.d_memory" : "input.memory");
 }
 
+/* The others move each shard on; there are no copies to share. */
+static attn_status check_sharing(attn_config *config, attn_error *error) {
+    const char *name = attn_circulation_name(config->parallel.circulate);
+
+    if (config->parallel.share_nodes != 1 || name == NULL) return ATTN_OK;
+    if (attn_circulation_find(name)->shares) return ATTN_OK;
+    return attn_config_fail(config, "parallel.share_nodes", error, ATTN_ERR_CONFIG,
+                            "is true, but parallel.circulate is %s; must be auto or false, or "
+                            "parallel.circulate must be gather, which shares, or auto",
+                            name);
+}
+
 /* Whether a row names the file `path`. An input's #TENSOR is no part of it. */
 static int names_file(const attn_config *config, const attn_config_key *key, const char *path) {
     const attn_integers *list;
@@ -290,11 +302,12 @@ static attn_status check_circulation(attn_config *config, attn_error *error) {
 
 attn_status attn_config_check(attn_config *config, attn_error *error) {
     static attn_status (*const checks[])(attn_config *, attn_error *) = {
-        check_required,         check_heads,     check_memory,
-        check_input_form,       check_layer,     check_qkv,
-        check_synthetic,        check_head_dim,  check_kv_length,
-        attn_config_rope_check, check_terms,     check_circulation,
-        check_outputs,          check_tolerance, attn_config_bench_check,
+        check_required,          check_heads,    check_memory,
+        check_input_form,        check_layer,    check_qkv,
+        check_synthetic,         check_head_dim, check_kv_length,
+        attn_config_rope_check,  check_terms,    check_circulation,
+        check_sharing,           check_outputs,  check_tolerance,
+        attn_config_bench_check,
     };
 
     for (size_t i = 0; i < sizeof checks / sizeof *checks; i++) {

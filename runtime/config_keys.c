@@ -36,10 +36,10 @@ static const char *causal_name(int causal) {
     return causal >= 0 && causal < (int)(sizeof names / sizeof *names) ? names[causal] : NULL;
 }
 
-static const char *resume_name(int resume) {
+static const char *switch_name(int is_on) {
     static const char *const names[] = {"false", "true"};
 
-    return resume >= 0 && resume < (int)(sizeof names / sizeof *names) ? names[resume] : NULL;
+    return is_on >= 0 && is_on < (int)(sizeof names / sizeof *names) ? names[is_on] : NULL;
 }
 
 /* Masks that are one word: index as in causal_name. */
@@ -140,6 +140,8 @@ static const attn_config_key keys[] = {
      CHOICE(parallel.circulate, attn_circulation_name), OR_AUTO},
     {"parallel.layout", "rows that a shard owns", CHOICE(parallel.layout, attn_layout_name),
      OR_AUTO},
+    {"parallel.share_nodes", "whether a node's ranks share one copy of keys and values",
+     CHOICE(parallel.share_nodes, switch_name), OR_AUTO},
     {"parallel.threads", "threads of a rank", INTEGER(parallel.threads, 1, 4096), OR_AUTO},
     {"parallel.machine", "rates of the cluster", INPUT_PATH(parallel.machine)},
 
@@ -190,7 +192,7 @@ static const attn_config_key keys[] = {
     {"bench.budget_sec", "seconds after which no sample is begun", NUMBER(bench.budget_sec)},
     {"bench.samples", "file with a line for each sample", OUTPUT_PATH(bench.samples)},
     {"bench.resume", "whether to go on with the samples that are there",
-     CHOICE(bench.resume, resume_name), DEFAULT(1)},
+     CHOICE(bench.resume, switch_name), DEFAULT(1)},
 };
 
 enum { KEY_COUNT = sizeof keys / sizeof *keys };

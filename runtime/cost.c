@@ -12,6 +12,7 @@
 /* What a circulation's prediction is made from; all of the busiest rank. */
 typedef struct axis_load {
     double shards;        /* P_s */
+    double nodes;         /* with copies of what a gather brings: M, or P_s */
     double compute_sec;   /* c */
     double needed;        /* φ */
     double kv_bytes;      /* of a shard of K and V */
@@ -35,8 +36,8 @@ static double ring(const axis_load *load, attn_cost *cost) {
 
 static double gather(const axis_load *load, attn_cost *cost) {
     const double slices = 4;
-    double hops = load->shards - 1;
-    double last = load->compute_sec * hops / load->shards / slices;
+    double hops = load->nodes - 1;
+    double last = load->compute_sec * hops / load->nodes / slices;
 
     cost->circulate_bytes = hops * load->needed * load->kv_bytes;
     cost->transfer_sec = hops * load->needed * message_sec(&load->all, load->kv_bytes);
@@ -297,6 +298,13 @@ static void predict_compute(const prediction *self, const attn_mask *mask, axis_
     self->cost->compute_sec = load->compute_sec;
 }
 
+/* Nodes with two ranks of an axis have one copy of what a gather brings. */
+static double copies_of(const prediction *self) {
+    int64_t sharers = self->cluster->ranks_per_node / self->way->members;
+
+    return most_rows(self->way->shards, self->cluster->share_nodes && sharers > 1 ? sharers : 1);
+}
+
 static void find_links(const prediction *self, axis_load *load) {
     const attn_machine *machine = self->machine;
     const attn_cluster *cluster = self->cluster;
@@ -316,7 +324,7 @@ attn_status attn_cost_predict(const attn_problem *problem, attn_storage storage,
     const prediction self = prediction_of(problem, storage, cluster, way, cost);
     double dims = (double)problem->key_dim + problem->value_dim, batch = (double)problem->batch;
     double circulate_sec; /* what the busiest takes for the steps */
-    axis_load load = {.shards = (double)way->shards};
+    axis_load load = {.shards = (double)way->shards, .nodes = copies_of(&self)};
 
     *cost = (attn_cost){0};
     if (circulation == NULL)

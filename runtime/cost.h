@@ -21,6 +21,7 @@
  *       reduce  c + P_s − 1 times the own queries there and one partial a row back; the imbalance
  *               is that of the keys
  *
+ * Where nodes share, y = (M − 1) x and (M − 1) / M for (P_s − 1) / P_s, on M nodes.
  * Of a circulation only the part φ travels that some query needs (reach.h). A transfer goes at the
  * rate of the slower link it crosses; the network of a node is shared by those that use it at once:
  * in a ring the P_h members of one shard, otherwise all ranks of the node.
@@ -37,7 +38,8 @@
 /* The ranks that a prediction is for. */
 typedef struct attn_cluster {
     int64_t ranks, ranks_per_node;
-    int threads; /* of a rank */
+    int threads;     /* of a rank */
+    int share_nodes; /* ranks of a node share what a gather brings, where there are several */
     attn_machine machine;
 } attn_cluster;
 

@@ -49,6 +49,7 @@ static void stop(attn_plan *plan) {
         plan->stats.sent_bytes += transfers[i]->sent_bytes;
         plan->stats.sent_messages += transfers[i]->sent_messages;
         plan->stats.wait_sec += transfers[i]->wait_sec;
+        plan->stats.crossed_bytes += transfers[i]->crossed_bytes;
     }
     plan->stats.compute_sec = plan->attend.compute_sec;
     plan->stats.transfer_sec = plan->circulate.transfer.flight_sec;
@@ -73,6 +74,8 @@ static attn_kv_source source_of(const attn_plan *plan, const attn_head_tensor *t
  * them, or NULL. */
 static void attend_between_exchanges(attn_plan *plan, const float *k, const float *v,
                                      double *clock) {
+    double before;
+
     attn_exchange_to_heads(&plan->query.exchange);
     if (!plan->key.in_place) attn_exchange_to_heads(&plan->key.exchange);
     if (!plan->value.in_place) attn_exchange_to_heads(&plan->value.exchange);
@@ -83,7 +86,9 @@ static void attend_between_exchanges(attn_plan *plan, const float *k, const floa
 
     plan->key_source = source_of(plan, &plan->key, k);
     plan->value_source = source_of(plan, &plan->value, v);
+    before = MPI_Wtime();
     attn_circulate_own(&plan->circulate);
+    plan->stats.wait_sec += MPI_Wtime() - before;
     for (int64_t i = 0; i < plan->circulate.slice_count; i++)
         attn_kv_shard_pack(&plan->kv_layout, &plan->circulate.own[i], plan->threads);
     attn_circulate_execute(&plan->circulate, &plan->attend, plan->query.exchange.shard,
@@ -163,6 +168,8 @@ void attn_plan_get_info(const attn_plan *plan, attn_plan_info *info) {
         .circulate = plan->circulate.circulation->name,
         .layout = attn_layout_name(plan->query_layout.kind),
         .kernel = plan->kernel->name,
+        .share_ranks = plan->circulate.share_ranks,
+        .share_reason = plan->circulate.share_reason,
         .first_head = plan->attend.heads.first,
         .head_count = attn_range_count(plan->attend.heads),
         .first_kv_head = kv_heads.first,
@@ -172,6 +179,7 @@ void attn_plan_get_info(const attn_plan *plan, attn_plan_info *info) {
         .imbalance = plan->imbalance,
         .predicted_sec = plan->choice.cost.total_sec,
         .bytes = plan->buffers.bytes,
+        .node_bytes = plan->node_bytes < 0x1p63 ? (int64_t)plan->node_bytes : INT64_MAX,
         .send_bytes = attn_plan_send_bytes(plan),
         .flops = 2.0 * ((double)problem->key_dim + (double)problem->value_dim) *
                  (double)attn_mask_pairs(&mask, ATTN_MASK_EVERY_ITEM, 0, problem->length) *

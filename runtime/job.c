@@ -122,6 +122,11 @@ static int64_t or_auto(int64_t value) {
     return value == ATTN_AUTO ? ATTN_PLAN_AUTO : value;
 }
 
+static attn_share_nodes wanted_share(const attn_config *config) {
+    if (config->parallel.share_nodes == ATTN_AUTO) return ATTN_SHARE_AUTO;
+    return config->parallel.share_nodes ? ATTN_SHARE_ALWAYS : ATTN_SHARE_NEVER;
+}
+
 attn_wish attn_job_wish(const attn_job *job) {
     const attn_config *config = &job->config;
 
@@ -129,6 +134,7 @@ attn_wish attn_job_wish(const attn_job *job) {
                        .shards = or_auto(config->parallel.sequence),
                        .circulate = attn_circulation_name(config->parallel.circulate),
                        .layout = config->parallel.layout,
+                       .share_nodes = wanted_share(config),
                        .storage = (attn_storage)config->compute.dtype};
 }
 
@@ -150,6 +156,7 @@ attn_options attn_job_options(const attn_job *job) {
                           .mesh_sequence = or_auto(config->parallel.sequence),
                           .circulate = attn_circulation_name(config->parallel.circulate),
                           .layout = attn_layout_name(config->parallel.layout),
+                          .share_nodes = wanted_share(config),
                           .kernel = attn_kernel_name(config->compute.kernel),
                           .storage = (attn_storage)config->compute.dtype,
                           .threads = (int32_t)or_auto(config->parallel.threads),

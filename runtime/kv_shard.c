@@ -28,7 +28,7 @@ attn_kv_shard attn_kv_shard_of(const attn_kv_layout *layout, int64_t shard, int6
                                int64_t slice) {
     const attn_layout *rows = layout->rows;
     int64_t shard_rows = attn_layout_rows(rows, shard);
-    attn_kv_shard self = {.shard = shard};
+    attn_kv_shard self = {.shard = shard, .slice = slice};
 
     self.blocks = attn_deal(attn_layout_blocks(rows, shard), slices, slice);
     /* Only the sequence's last block may be short, and it is the last of its shard. */

@@ -41,7 +41,7 @@ typedef struct attn_kv_layout {
 
 /* A shard or a slice of it. */
 typedef struct attn_kv_shard {
-    int64_t shard;           /* whose */
+    int64_t shard, slice;    /* whose, and which of its slices */
     attn_range blocks, rows; /* local ones of that shard */
     int64_t bytes;           /* of the whole buffer */
     char *data;              /* borrowed; NULL: not at hand */

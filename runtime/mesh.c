@@ -1,5 +1,8 @@
 #include "mesh.h"
 
+#include <limits.h>
+#include <stdlib.h>
+
 /* The lowest rank of `comm` on this node: equal on a node, different between nodes. */
 static int node_leader(MPI_Comm comm, MPI_Comm node) {
     int leader;
@@ -9,12 +12,30 @@ static int node_leader(MPI_Comm comm, MPI_Comm node) {
     return leader;
 }
 
+/* What the environment asks for, or any number. */
+static int most_node_ranks(void) {
+    const char *text = getenv("ATTNSPAN_NODE_RANKS");
+    int ranks = text == NULL ? 0 : atoi(text);
+
+    return ranks > 0 ? ranks : INT_MAX;
+}
+
+void attn_mesh_split_nodes(MPI_Comm comm, MPI_Comm *node) {
+    MPI_Comm whole;
+    int rank;
+
+    ATTN_MPI(MPI_Comm_split_type(comm, MPI_COMM_TYPE_SHARED, 0, MPI_INFO_NULL, &whole));
+    ATTN_MPI(MPI_Comm_rank(whole, &rank));
+    ATTN_MPI(MPI_Comm_split(whole, rank / most_node_ranks(), rank, node));
+    ATTN_MPI(MPI_Comm_free(&whole));
+}
+
 void attn_mesh_create(MPI_Comm comm, int members, int shards, attn_mesh *mesh) {
-    int node_rank, is_leader;
+    int node_rank, node_ranks, is_leader;
 
     mesh->members = members;
     mesh->shards = shards;
-    ATTN_MPI(MPI_Comm_split_type(comm, MPI_COMM_TYPE_SHARED, 0, MPI_INFO_NULL, &mesh->node));
+    attn_mesh_split_nodes(comm, &mesh->node);
     /* Equal keys keep their order: sorting by leader gathers each node's ranks. */
     ATTN_MPI(MPI_Comm_split(comm, 0, node_leader(comm, mesh->node), &mesh->world));
     ATTN_MPI(MPI_Comm_rank(mesh->world, &mesh->rank));
@@ -29,6 +50,9 @@ void attn_mesh_create(MPI_Comm comm, int members, int shards, attn_mesh *mesh) {
     ATTN_MPI(MPI_Comm_set_errhandler(mesh->group, MPI_ERRORS_RETURN));
     ATTN_MPI(MPI_Comm_set_errhandler(mesh->axis, MPI_ERRORS_RETURN));
     ATTN_MPI(MPI_Comm_rank(mesh->node, &node_rank));
+    ATTN_MPI(MPI_Comm_size(mesh->node, &node_ranks));
+    ATTN_MPI(MPI_Allreduce(&mesh->rank, &mesh->node_first, 1, MPI_INT, MPI_MIN, mesh->node));
+    mesh->node_last = mesh->node_first + node_ranks;
     is_leader = node_rank == 0;
     ATTN_MPI(MPI_Allreduce(&is_leader, &mesh->nodes, 1, MPI_INT, MPI_SUM, mesh->world));
 }
@@ -47,6 +71,21 @@ void attn_mesh_imagine(int members, int shards, int rank, int nodes, attn_mesh *
     mesh->shards = shards;
     mesh->shard = rank / members;
     mesh->nodes = nodes;
+}
+
+attn_range attn_mesh_near_members(const attn_mesh *mesh) {
+    int first = mesh->node_first - mesh->shard * mesh->members;
+    int last = mesh->node_last - mesh->shard * mesh->members;
+
+    return (attn_range){first > 0 ? first : 0, last < mesh->members ? last : mesh->members};
+}
+
+/* Shards s with node_first <= s · members + member < node_last. */
+attn_range attn_mesh_near_shards(const attn_mesh *mesh) {
+    int up = mesh->members - 1 - mesh->member;
+
+    return (attn_range){(mesh->node_first + up) / mesh->members,
+                        (mesh->node_last + up) / mesh->members};
 }
 
 static void free_comm(MPI_Comm *comm) {

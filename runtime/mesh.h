@@ -19,6 +19,7 @@
 #include <stdint.h>
 
 #include "attnspan/plan.h"
+#include "partition.h"
 #include "status.h"
 
 typedef struct attn_mesh {
@@ -30,7 +31,14 @@ typedef struct attn_mesh {
     int members, member; /* P_h, and this rank's place in its group */
     int shards, shard;   /* P_s, and this rank's place on the axis */
     int nodes;
+    int node_first, node_last; /* ranks of this node, [first, last) of world */
 } attn_mesh;
+
+/* The ranks of `comm` that are on this one's node; to be freed. Collective on `comm`.
+ *
+ * For tests, ATTNSPAN_NODE_RANKS=N makes of a node's ranks nodes of N, the last one perhaps with
+ * fewer. It must be the same on all ranks. */
+void attn_mesh_split_nodes(MPI_Comm comm, MPI_Comm *node);
 
 /* Splits `comm`, whose size is members × shards. Collective on `comm`. */
 void attn_mesh_create(MPI_Comm comm, int members, int shards, attn_mesh *mesh);
@@ -38,6 +46,10 @@ void attn_mesh_create(MPI_Comm comm, int members, int shards, attn_mesh *mesh);
 /* The place of rank `rank` among that many, none of which need be here: all communicators are this
  * rank alone, so that nothing that is collective tells it of the others. Not collective. */
 void attn_mesh_imagine(int members, int shards, int rank, int nodes, attn_mesh *mesh);
+
+/* Of the group, and of the axis: those on this node, neighbours all. Not collective. */
+attn_range attn_mesh_near_members(const attn_mesh *mesh);
+attn_range attn_mesh_near_shards(const attn_mesh *mesh);
 
 /* Collective; a zeroed mesh is legal. */
 void attn_mesh_destroy(attn_mesh *mesh);

@@ -93,6 +93,9 @@ static attn_status check_options(const attn_options *options, attn_error *error)
     if (options->circulate != NULL && attn_circulation_find(options->circulate) == NULL)
         return attn_fail(error, ATTN_ERR_CONFIG, "there is no circulation \"%s\"",
                          options->circulate);
+    if (options->share_nodes < ATTN_SHARE_AUTO || options->share_nodes > ATTN_SHARE_ALWAYS)
+        return attn_fail(error, ATTN_ERR_CONFIG, "there is no choice %d of sharing",
+                         (int)options->share_nodes);
     if (options->layout != NULL && attn_layout_find(options->layout) < 0)
         return attn_fail(error, ATTN_ERR_CONFIG, "there is no layout \"%s\"", options->layout);
     return attn_ok(error);
@@ -330,8 +333,8 @@ static void describe_attend(attn_plan *plan, const attn_options *options) {
                            &plan->buffers);
 }
 
-/* And the local part. Collective on the axis. */
-static attn_status plan_circulate(attn_plan *plan, attn_error *error) {
+/* And the local part. Collective on the mesh. */
+static attn_status plan_circulate(attn_plan *plan, attn_share_nodes share, attn_error *error) {
     plan->circulate = (attn_circulate){
         .circulation = circulation_of(plan),
         .kv = &plan->kv_layout,
@@ -343,7 +346,8 @@ static attn_status plan_circulate(attn_plan *plan, attn_error *error) {
         .shard_count = plan->mesh.shards,
         .partial_bytes = attn_attend_partial_bytes(&plan->attend),
     };
-    if (attn_circulate_plan(&plan->circulate, &plan->buffers, error) != ATTN_OK ||
+    if (attn_circulate_share(&plan->circulate, &plan->mesh, share, error) != ATTN_OK ||
+        attn_circulate_plan(&plan->circulate, &plan->buffers, error) != ATTN_OK ||
         plan->circulate.circulation->moves_queries)
         return error->status;
     if (attn_attend_plan(&plan->attend, &plan->buffers, error) == ATTN_OK)
@@ -352,9 +356,25 @@ static attn_status plan_circulate(attn_plan *plan, attn_error *error) {
     return error->status;
 }
 
-/* Whether all ranks of a node fit into its memory together. Collective on `node`;
- * ranks of different nodes may get different answers. */
-static attn_status check_memory(const attn_plan *plan, double fraction, attn_error *error) {
+static void set_near(attn_transfer *transfer, attn_range near) {
+    transfer->near_first = (int)near.first;
+    transfer->near_last = (int)near.last;
+}
+
+/* Who is on this node. */
+static void tell_transfers(attn_plan *plan) {
+    attn_range members = attn_mesh_near_members(&plan->mesh);
+
+    set_near(&plan->query.exchange.transfer, members);
+    set_near(&plan->key.exchange.transfer, members);
+    set_near(&plan->value.exchange.transfer, members);
+    set_near(&plan->output.exchange.transfer, members);
+    set_near(&plan->circulate.transfer, attn_mesh_near_shards(&plan->mesh));
+}
+
+/* Whether all ranks of a node fit into its memory together; what they share is counted once, as
+ * each rank's part. Collective on `node`; ranks of different nodes may get different answers. */
+static attn_status check_memory(attn_plan *plan, double fraction, attn_error *error) {
     double mine = (double)plan->buffers.bytes;
     double available = (double)attn_memory_available();
     double node_total, node_available;
@@ -364,6 +384,7 @@ static attn_status check_memory(const attn_plan *plan, double fraction, attn_err
     ATTN_MPI(MPI_Comm_size(plan->mesh.node, &ranks));
     ATTN_MPI(MPI_Allreduce(&mine, &node_total, 1, MPI_DOUBLE, MPI_SUM, plan->mesh.node));
     ATTN_MPI(MPI_Allreduce(&available, &node_available, 1, MPI_DOUBLE, MPI_MIN, plan->mesh.node));
+    plan->node_bytes = node_total;
     if (node_available < 0 || node_total <= fraction * node_available) return attn_ok(error);
     return attn_fail(error, ATTN_ERR_MEMORY,
                      "the plan needs %.2f GiB on a node (%d rank%s), but only %.2f GiB are "
@@ -409,14 +430,18 @@ static attn_status plan_all(attn_plan *plan, const attn_options *options, attn_e
 
     attn_reach_create(&plan->reach, &mask, &plan->query_layout, &plan->key_layout, error);
     if (attn_agree(plan->mesh.world, "reach", error) != ATTN_OK) return error->status;
-    plan_circulate(plan, error);
+    plan_circulate(plan, options->share_nodes, error);
     if (attn_agree(plan->mesh.world, "attend", error) != ATTN_OK || plan->is_imagined)
         return error->status;
     check_memory(plan, options->memory_fraction, error);
     if (attn_agree(plan->mesh.world, "memory", error) != ATTN_OK) return error->status;
 
     if (attn_buffers_allocate(&plan->buffers, error) == ATTN_OK) fill_prepare(plan);
-    return attn_agree(plan->mesh.world, "allocate", error);
+    tell_transfers(plan);
+    if (attn_agree(plan->mesh.world, "allocate", error) != ATTN_OK) return error->status;
+    if (plan->circulate.share_ranks == 1) return error->status;
+    attn_circulate_allocate(&plan->circulate, error);
+    return attn_agree(plan->mesh.world, "share", error);
 }
 
 /* The ranks there are; NULL: an ordinary machine. Collective on `comm`. */
@@ -442,13 +467,15 @@ static attn_status choose_and_make_mesh(attn_plan *plan, MPI_Comm comm, const at
                             .shards = options->mesh_sequence,
                             .circulate = options->circulate,
                             .layout = layout_kind(options),
+                            .share_nodes = options->share_nodes,
                             .storage = options->storage};
     attn_cluster cluster;
     MPI_Comm node;
 
-    ATTN_MPI(MPI_Comm_split_type(comm, MPI_COMM_TYPE_SHARED, 0, MPI_INFO_NULL, &node));
+    attn_mesh_split_nodes(comm, &node);
     plan->threads = options->threads != ATTN_PLAN_AUTO ? options->threads : attn_threads_auto(node);
     cluster = cluster_of(plan, options->machine, comm, node);
+    cluster.share_nodes = attn_node_share_may(options->share_nodes);
     ATTN_MPI(MPI_Comm_free(&node));
     attn_choose(&plan->problem, &wish, &cluster, &plan->choice, error);
     if (error->status == ATTN_OK &&

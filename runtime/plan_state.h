@@ -39,7 +39,8 @@ struct attn_plan {
     attn_attend attend;
     attn_project project;
     attn_buffers buffers;
-    attn_stats stats; /* of the last execution */
+    double node_bytes; /* of the buffers of all ranks of this node */
+    attn_stats stats;  /* of the last execution */
 };
 
 #endif

@@ -99,8 +99,10 @@ attn_status attn_report_collect(const attn_job *job, const double seconds[ATTN_P
                                  : 0;
     report->sent_bytes_max = over_ranks(job->comm, stats.sent_bytes, MPI_MAX);
     report->sent_bytes_total = over_ranks(job->comm, stats.sent_bytes, MPI_SUM);
+    report->crossed_bytes_total = over_ranks(job->comm, stats.crossed_bytes, MPI_SUM);
     report->peak_rss_bytes_max = over_ranks(job->comm, attn_memory_peak(), MPI_MAX);
     report->planned_bytes_max = over_ranks(job->comm, job->info.bytes, MPI_MAX);
+    report->planned_bytes_node_max = over_ranks(job->comm, job->info.node_bytes, MPI_MAX);
     report->verification = *verification;
     return attn_ok(error);
 }

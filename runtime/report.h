@@ -51,9 +51,9 @@ typedef struct attn_report {
     int mixed_blas;                  /* nodes differ in their BLAS core: bits may differ */
     attn_spread phases[ATTN_PHASES]; /* seconds, over ranks */
     double flops, gflops_per_sec;
-    int64_t sent_bytes_max, sent_bytes_total;
+    int64_t sent_bytes_max, sent_bytes_total, crossed_bytes_total;
     int64_t peak_rss_bytes_max;
-    int64_t planned_bytes_max;
+    int64_t planned_bytes_max, planned_bytes_node_max;
     attn_verification verification;
     attn_holding *holdings; /* owned; [ranks], on rank 0 of job->comm, in mesh order */
 } attn_report;

@@ -55,6 +55,7 @@ static json_t *resolved_config(const attn_job *job) {
     resolved.parallel.threads = info->threads;
     resolved.parallel.circulate = choice_index(attn_circulation_name, info->circulate);
     resolved.parallel.layout = choice_index(attn_layout_name, info->layout);
+    resolved.parallel.share_nodes = info->share_ranks > 1;
     resolved.compute.kernel = choice_index(attn_kernel_name, info->kernel);
     return attn_config_json(&resolved);
 }
@@ -64,20 +65,23 @@ char *attn_report_json(const attn_job *job, const attn_report *report) {
     const attn_verification *verify = &report->verification;
     char *text = NULL;
     json_t *json = json_pack(
-        "{s:s, s:s, s:s, s:i, s:i, s:{s:i, s:i, s:s, s:s, s:o, s:s, s:o}, s:i, s:s, s:s, s:s, s:o, "
-        "s:o,"
-        " s:{s:o, s:o}, s:{s:I, s:I}, s:{s:I, s:I}}",
+        "{s:s, s:s, s:s, s:i, s:i, s:{s:i, s:i, s:s, s:s, s:o, s:s, s:o, s:i, s:s},"
+        " s:i, s:s, s:s, s:s, s:o, s:o,"
+        " s:{s:o, s:o}, s:{s:I, s:I, s:I}, s:{s:I, s:I, s:I}}",
         "version", ATTN_VERSION, "host", report->host, "cpu", report->cpu, "ranks", job->ranks,
         "nodes", info->nodes, "mesh", "heads", info->mesh_heads, "sequence", info->mesh_sequence,
         "circulate", info->circulate, "layout", info->layout, "imbalance", number(info->imbalance),
-        "why", info->why, "predicted_sec", number(info->predicted_sec), "threads", info->threads,
-        "kernel", info->kernel, "blas", report->blas, "blas_reason", report->blas_reason, "config",
+        "why", info->why, "predicted_sec", number(info->predicted_sec), "share_ranks",
+        info->share_ranks, "share_reason", info->share_reason, "threads", info->threads, "kernel",
+        info->kernel, "blas", report->blas, "blas_reason", report->blas_reason, "config",
         resolved_config(job), "phases", phases_json(report), "attention", "flops",
         number(report->flops), "gflops_per_sec", number(report->gflops_per_sec), "traffic",
         "bytes_sent_max", (json_int_t)report->sent_bytes_max, "bytes_sent_total",
-        (json_int_t)report->sent_bytes_total, "memory", "peak_rss_bytes_max",
+        (json_int_t)report->sent_bytes_total, "bytes_between_nodes_total",
+        (json_int_t)report->crossed_bytes_total, "memory", "peak_rss_bytes_max",
         (json_int_t)report->peak_rss_bytes_max, "planned_bytes_max",
-        (json_int_t)report->planned_bytes_max);
+        (json_int_t)report->planned_bytes_max, "planned_bytes_node_max",
+        (json_int_t)report->planned_bytes_node_max);
 
     if (json != NULL && verify->rows > 0)
         json_object_set_new(

@@ -5,6 +5,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "circulate.h"
 #include "mask_spec.h"
 #include "report.h"
 #include "terms_spec.h"
@@ -70,6 +71,15 @@ static void print_why(const char *why) {
     printf("             auto: %.*s,\n             %s\n", (int)(next - why), why, next + 2);
 }
 
+/* Nothing where there is nothing to share: one shard, or a ring. */
+static void print_sharing(const attn_plan_info *info) {
+    if (info->share_ranks > 1)
+        printf("             up to %d ranks of a node share one copy of keys and values\n",
+               info->share_ranks);
+    else if (info->mesh_sequence > 1 && attn_circulation_find(info->circulate)->shares)
+        printf("             K/V are not shared: %s\n", info->share_reason);
+}
+
 static void print_problem(const attn_job *job, const attn_report *report) {
     const attn_problem *p = &job->inputs.problem;
     const attn_plan_info *info = &job->info;
@@ -92,6 +102,7 @@ static void print_problem(const attn_job *job, const attn_report *report) {
     if (info->mesh_sequence > 1)
         printf("             imbalance %.4f: pairs of the busiest shard over their mean\n",
                info->imbalance);
+    print_sharing(info);
     print_why(info->why);
     printf("  machine    %d node%s, %d thread%s a rank\n", info->nodes, info->nodes == 1 ? "" : "s",
            info->threads, info->threads == 1 ? "" : "s");
@@ -132,7 +143,7 @@ static void print_phases(const attn_report *report) {
                report->phases[i].mean, report->phases[i].max);
 }
 
-static void print_figures(const attn_report *report) {
+static void print_figures(const attn_job *job, const attn_report *report) {
     const attn_verification *verify = &report->verification;
     char most[FIELD], total[FIELD];
 
@@ -141,9 +152,15 @@ static void print_figures(const attn_report *report) {
     printf("  traffic    %s sent by a rank at most, %s in all\n",
            attn_units_bytes((double)report->sent_bytes_max, most),
            attn_units_bytes((double)report->sent_bytes_total, total));
+    if (job->info.nodes > 1)
+        printf("             %s of it between nodes\n",
+               attn_units_bytes((double)report->crossed_bytes_total, most));
     printf("  memory     %s a rank at most, %s of it planned\n",
            attn_units_bytes((double)report->peak_rss_bytes_max, most),
            attn_units_bytes((double)report->planned_bytes_max, total));
+    if (job->info.share_ranks > 1)
+        printf("             %s planned on a node at most\n",
+               attn_units_bytes((double)report->planned_bytes_node_max, most));
     if (verify->rows == 0) {
         printf("  verify     not asked for\n");
         return;
@@ -172,7 +189,7 @@ void attn_report_print(const attn_job *job, const attn_report *report) {
     print_problem(job, report);
     print_holdings(job, report);
     print_phases(report);
-    print_figures(report);
+    print_figures(job, report);
     for (size_t i = 0; i < sizeof paths / sizeof *paths; i++) {
         if (paths[i][0] == '\0') continue;
         printf("  %-10s %s\n", label, short_path(paths[i]));

@@ -32,7 +32,7 @@ static int piece_count(const attn_transfer *transfer, int64_t left) {
 
 static MPI_Request *next_request(attn_transfer *transfer) {
     assert(transfer->count < transfer->capacity);
-    if (transfer->count == 0) transfer->started = MPI_Wtime();
+    if (transfer->count == 0 && !transfer->is_open) transfer->started = MPI_Wtime();
     return &transfer->requests[transfer->count++];
 }
 
@@ -44,6 +44,8 @@ void attn_transfer_send(attn_transfer *transfer, const void *data, int64_t bytes
     }
     transfer->sent_bytes += bytes;
     transfer->sent_messages += bytes > 0;
+    if (peer < transfer->near_first || peer >= transfer->near_last)
+        transfer->crossed_bytes += bytes;
 }
 
 void attn_transfer_receive(attn_transfer *transfer, void *data, int64_t bytes, int peer) {
@@ -57,21 +59,36 @@ void attn_transfer_receive(attn_transfer *transfer, void *data, int64_t bytes, i
 void attn_transfer_reset(attn_transfer *transfer) {
     transfer->sent_bytes = 0;
     transfer->sent_messages = 0;
+    transfer->crossed_bytes = 0;
     transfer->wait_sec = 0;
     transfer->flight_sec = 0;
 }
 
 static void land(attn_transfer *transfer, double now) {
-    transfer->flight_sec += now - transfer->started;
+    if (!transfer->is_open) transfer->flight_sec += now - transfer->started;
     transfer->count = 0;
+}
+
+void attn_transfer_open(attn_transfer *transfer) {
+    assert(transfer->count == 0 && !transfer->is_open);
+    transfer->is_open = 1;
+    transfer->started = MPI_Wtime();
+}
+
+void attn_transfer_close(attn_transfer *transfer) {
+    assert(transfer->count == 0 && transfer->is_open);
+    transfer->is_open = 0;
+    land(transfer, MPI_Wtime());
 }
 
 void attn_transfer_poll(attn_transfer *transfer) {
     int done;
 
-    if (transfer->count == 0) return;
-    ATTN_MPI(MPI_Testall(transfer->count, transfer->requests, &done, MPI_STATUSES_IGNORE));
-    if (done) land(transfer, MPI_Wtime());
+    if (transfer->count > 0) {
+        ATTN_MPI(MPI_Testall(transfer->count, transfer->requests, &done, MPI_STATUSES_IGNORE));
+        if (done) land(transfer, MPI_Wtime());
+    }
+    if (transfer->on_poll != NULL) transfer->on_poll(transfer->poll_context);
 }
 
 void attn_transfer_wait(attn_transfer *transfer) {

@@ -21,12 +21,19 @@ typedef struct attn_transfer {
     int64_t piece_bytes;   /* largest piece of a message */
     int count, capacity;   /* requests in flight, and room */
 
+    /* Set by its owner. */
+    int near_first, near_last;      /* peers [first, last) are on this node */
+    void (*on_poll)(void *context); /* called whenever this is polled; NULL: nothing */
+    void *poll_context;             /* borrowed */
+
     /* Since the last reset by its owner. */
     int64_t sent_bytes;
     int64_t sent_messages; /* one however it is cut */
+    int64_t crossed_bytes; /* of those sent, to other nodes */
     double wait_sec;       /* in attn_transfer_wait */
     double flight_sec;     /* from the first message in flight until all are seen done */
 
+    int is_open;    /* more is to come: the flight goes on between messages */
     double started; /* when the first of those in flight was */
 } attn_transfer;
 
@@ -47,6 +54,11 @@ void attn_transfer_receive(attn_transfer *transfer, void *data, int64_t bytes, i
 
 /* Forgets bytes, messages and times. */
 void attn_transfer_reset(attn_transfer *transfer);
+
+/* Counts as one flight all that is started until it is closed, though nothing be under way at
+ * times. Nothing is in flight at either. */
+void attn_transfer_open(attn_transfer *transfer);
+void attn_transfer_close(attn_transfer *transfer);
 
 /* Lets MPI make progress; nothing moves over TCP outside of MPI calls. */
 void attn_transfer_poll(attn_transfer *transfer);

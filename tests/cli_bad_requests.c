@@ -429,6 +429,15 @@ static void a_contradiction_is_refused(void) {
         {"an output over an input", .command = {"run", "in/layer.yaml", "--output-dir", "in"},
          .sets = {"output.y=x.npy"},
          .message = {"output.y: would overwrite the file of input.x; must be a file of its own"}},
+        {"shared nodes of a ring", .config = "synthetic.yaml",
+         .sets = {"parallel={circulate: ring, share_nodes: true}"},
+         .message =
+             {"--set: parallel.share_nodes: is true, but parallel.circulate is ring; must be "
+              "auto or false"}},
+        {"shared nodes of one shard", .config = "synthetic.yaml",
+         .sets = {"parallel={sequence: 1, circulate: gather, share_nodes: true}"},
+         .message = {"share_nodes: no mesh of these ranks has two of one axis on a node"},
+         .on_ranks = 1},
         {"a mesh of other ranks", .config = "synthetic.yaml",
          .sets = {"parallel={heads: 2, sequence: 2}"},
          .message = {"--set: parallel.heads: a mesh of 2 x 2 needs 4 ranks, but there ",

@@ -175,11 +175,16 @@ static void a_run_fails_closed_at_each_agreement(void) {
 static void other_inputs_fail_closed(void) {
     static const char *const qkv[] = {"run", "qkv.yaml", "--output-dir", "out", NULL};
     static const char *const synthetic[] = {"run", "synthetic.yaml", "--output-dir", "out", NULL};
+    static const char *const shared[] = {
+        "run", "synthetic.yaml", "--output-dir",
+        "out", "--set",          "parallel={heads: 1, circulate: gather}",
+        NULL};
     static const boundary_row rows[] = {{"open", 0}, {"load", 0}};
 
     plant_all(qkv, rows, sizeof rows / sizeof *rows);
     plant(synthetic, "arrays", RANKS - 1, 0);
     plant(synthetic, "verify", RANKS - 1, 0);
+    plant(shared, "share", RANKS - 1, 0);
 }
 
 static void a_check_fails_closed(void) {

@@ -2,6 +2,7 @@
  * table on stdout. */
 #include <jansson.h>
 #include <math.h>
+#include <mpi.h> /* for OPEN_MPI */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -69,6 +70,9 @@ static void expect_types(const json_t *report) {
         {"mesh.circulate", JSON_STRING},
         {"mesh.layout", JSON_STRING},
         {"mesh.imbalance", JSON_REAL},
+        {"mesh.share_ranks", JSON_INTEGER},
+        {"mesh.share_reason", JSON_STRING},
+        {"config.parallel.share_nodes", JSON_FALSE}, /* a ring */
         {"threads", JSON_INTEGER},
         {"kernel", JSON_STRING},
         {"blas", JSON_STRING},
@@ -79,7 +83,10 @@ static void expect_types(const json_t *report) {
         {"attention.gflops_per_sec", JSON_REAL},
         {"traffic.bytes_sent_max", JSON_INTEGER},
         {"traffic.bytes_sent_total", JSON_INTEGER},
+        {"traffic.bytes_between_nodes_total", JSON_INTEGER},
         {"memory.peak_rss_bytes_max", JSON_INTEGER},
+        {"memory.planned_bytes_max", JSON_INTEGER},
+        {"memory.planned_bytes_node_max", JSON_INTEGER},
     };
 
     for (size_t i = 0; i < sizeof fields / sizeof *fields; i++) {
@@ -190,6 +197,7 @@ static void figures_of_a_causal_mask_over_more_keys(void) {
     attn_cli_write_text("causal.yaml",
                         "attention: {heads: 4, head_dim: 8, mask: causal}\n"
                         "sequence: {length: 40, kv_length: 100}\n"
+                        "parallel: {share_nodes: false}\n"
                         "input: {synthetic: {tensors: qkv}}\n"
                         "output: {report: report.json}\n");
     report = report_of(2, ATTN_ARGUMENTS("run", "causal.yaml"), "report.json", &out);
@@ -350,6 +358,85 @@ static void the_table_fits_a_terminal(void) {
     free(out);
 }
 
+/* --- nodes ---------------------------------------------------------------------------------- */
+
+/* Four shards without a mask: all need all. */
+static json_t *report_of_nodes(const char *const *environment, char **out) {
+    const attn_command_request request = {
+        .ranks = 4,
+        .arguments = ATTN_ARGUMENTS("run", "nodes.yaml"),
+        .environment = environment,
+        .folder = attn_cli_folder(),
+    };
+    attn_command_result result;
+    json_t *report;
+
+    attn_cli_write_text("nodes.yaml",
+                        "attention: {heads: 2, head_dim: 16}\n"
+                        "sequence: {length: 1024}\n"
+                        "parallel: {heads: 1, circulate: gather}\n"
+                        "input: {synthetic: {tensors: qkv}}\n"
+                        "output: {report: report.json}\n");
+    attn_command_run(&request, &result);
+    CU_ASSERT_EQUAL(result.exit_status, 0);
+    if (result.exit_status != 0) fprintf(stderr, "\n%s\n", result.err);
+    report = json_load_file(attn_cli_path("report.json"), JSON_REJECT_DUPLICATES, NULL);
+    *out = result.out;
+    result.out = NULL;
+    attn_command_free(&result);
+    return report;
+}
+
+/* Of each shard a node gets one copy. */
+static void what_a_node_shares_is_reported(void) {
+    static const struct {
+        const char *environment, *line;
+        int ranks, copies;
+    } cases[] = {
+        {"ATTNSPAN_NODE_RANKS=4", "up to 4 ranks of a node share one copy of keys and values", 4,
+         0},
+        {"ATTNSPAN_NODE_RANKS=3", "up to 3 ranks of a node share one copy of keys and values", 3,
+         1},
+        {"ATTNSPAN_NODE_RANKS=2", "up to 2 ranks of a node share one copy of keys and values", 2,
+         1},
+        {"ATTNSPAN_NODE_RANKS=1", "K/V are not shared: no node has two ranks with the same heads",
+         1, 3},
+    };
+    const double shard_bytes = 256 * 2 * (16 + 16) * 4;
+
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char *out;
+        json_t *report = report_of_nodes(ATTN_ARGUMENTS(cases[i].environment), &out);
+
+        CU_ASSERT(strstr(out, cases[i].line) != NULL);
+        CU_ASSERT_EQUAL(number_at(report, "mesh.share_ranks"), cases[i].ranks);
+        CU_ASSERT_EQUAL(json_is_true(at(report, "config.parallel.share_nodes")),
+                        cases[i].ranks > 1);
+        CU_ASSERT_EQUAL(text_at(report, "mesh.share_reason", ""), cases[i].ranks > 1);
+        CU_ASSERT_EQUAL(number_at(report, "traffic.bytes_between_nodes_total"),
+                        4 * cases[i].copies * shard_bytes);
+        CU_ASSERT_EQUAL(number_at(report, "traffic.bytes_sent_total"),
+                        4 * cases[i].copies * shard_bytes);
+        expect_narrow(out);
+        json_decref(report);
+        free(out);
+    }
+}
+
+#ifdef OPEN_MPI
+/* Its windows for ranks of one node come from one component. */
+static void an_mpi_without_windows_is_reported(void) {
+    char *out;
+    json_t *report = report_of_nodes(ATTN_ARGUMENTS("OMPI_MCA_osc=^sm"), &out);
+
+    CU_ASSERT(strstr(out, "K/V are not shared: this MPI makes no shared-memory windows") != NULL);
+    CU_ASSERT_EQUAL(number_at(report, "mesh.share_ranks"), 1);
+    CU_ASSERT(text_at(report, "mesh.share_reason", "this MPI makes no shared-memory windows"));
+    json_decref(report);
+    free(out);
+}
+#endif
+
 int main(void) {
     static const attn_test tests[] = {
         {"the report has all fields", the_report_has_all_fields},
@@ -359,6 +446,10 @@ int main(void) {
         {"figures of a mask of many parts", figures_of_a_mask_of_many_parts},
         {"a failed verification is reported", a_failed_verification_is_reported},
         {"the table fits a terminal", the_table_fits_a_terminal},
+        {"what a node shares is reported", what_a_node_shares_is_reported},
+#ifdef OPEN_MPI
+        {"an MPI without windows is reported", an_mpi_without_windows_is_reported},
+#endif
     };
     int failed;
 

@@ -655,6 +655,14 @@ static void check_layouts(const attn_problem *p, const arrays *a, attn_options o
 }
 
 static void test_every_mesh_circulation_and_layout_gives_the_same_bits(void) {
+    static const struct {
+        const char *name, *node_ranks[2]; /* of one case, and of the next */
+        attn_share_nodes share;
+    } ways[] = {
+        {"ring", {"8", "8"}, ATTN_SHARE_AUTO},   {"gather", {"8", "8"}, ATTN_SHARE_NEVER},
+        {"gather", {"8", "8"}, ATTN_SHARE_AUTO}, {"gather", {"2", "3"}, ATTN_SHARE_AUTO},
+        {"reduce", {"8", "8"}, ATTN_SHARE_AUTO},
+    };
     int ranks;
 
     MPI_Comm_size(MPI_COMM_WORLD, &ranks);
@@ -665,16 +673,19 @@ static void test_every_mesh_circulation_and_layout_gives_the_same_bits(void) {
         compute_alone(&cases[c].problem, &a);
         for (int heads = 1; heads <= ranks; heads++) {
             if (ranks % heads != 0) continue;
-            for (int i = 0; i < CIRCULATIONS; i++) {
+            for (int i = 0; i < (int)(sizeof ways / sizeof *ways); i++) {
                 attn_options options = {.mesh_heads = heads,
                                         .mesh_sequence = ranks / heads,
-                                        .circulate = circulations[i],
+                                        .circulate = ways[i].name,
+                                        .share_nodes = ways[i].share,
                                         .with_lse = 1};
+                setenv("ATTNSPAN_NODE_RANKS", ways[i].node_ranks[c % 2], 1);
                 check_layouts(&cases[c].problem, &a, options, (int)c + heads + i);
             }
         }
         arrays_destroy(&a);
     }
+    unsetenv("ATTNSPAN_NODE_RANKS");
 }
 
 static void test_messages_cut_into_pieces_give_the_same_bits(void) {
@@ -858,8 +869,11 @@ static void check_bytes_sent(attn_storage storage) {
     p.heads = p.kv_heads = ranks;
     for (int heads = 1; heads <= ranks; heads++) {
         int shards = ranks / heads;
-        attn_options options = {
-            .mesh_heads = heads, .mesh_sequence = shards, .threads = 1, .storage = storage};
+        attn_options options = {.mesh_heads = heads,
+                                .mesh_sequence = shards,
+                                .share_nodes = ATTN_SHARE_NEVER, /* which would send nothing here */
+                                .threads = 1,
+                                .storage = storage};
         problem_case which = {"", p, 0};
         int64_t exchanged, circulated;
         attn_plan *plan;

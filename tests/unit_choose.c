@@ -95,6 +95,43 @@ static void test_what_nobody_needs_does_not_count(void) {
         7 * shard_bytes, 1e-6);
 }
 
+/* 4 ranks of each of 2 nodes: a shard goes once to the other one, not seven times. */
+static void test_a_shared_gather_sends_to_nodes(void) {
+    const attn_problem problem = problem_of(8192, 8192, 1, ATTN_NOT_CAUSAL);
+    const double shard_bytes = 4.0 * 1024 * 128;
+    attn_cluster cluster = cluster_of(8, 4);
+    attn_way gather = {1, 8, "gather", 0};
+    double alone = cost_of(&problem, &cluster, gather).transfer_sec;
+
+    CU_ASSERT_DOUBLE_EQUAL(cost_of(&problem, &cluster, gather).circulate_bytes, 7 * shard_bytes,
+                           1e-6);
+    cluster.share_nodes = 1;
+    CU_ASSERT_DOUBLE_EQUAL(cost_of(&problem, &cluster, gather).circulate_bytes, shard_bytes, 1e-6);
+    CU_ASSERT_DOUBLE_EQUAL(cost_of(&problem, &cluster, gather).transfer_sec, alone / 7, 1e-9);
+    gather.shards = 6; /* four of them on one node, two on the other */
+    cluster.ranks = 6;
+    CU_ASSERT_DOUBLE_EQUAL(cost_of(&problem, &cluster, gather).circulate_bytes, 4.0 * 1366 * 128,
+                           4 * 128);
+}
+
+/* With nodes of two ranks, only one head group leaves two ranks of an axis on a node. */
+static void test_auto_finds_what_shares(void) {
+    const attn_problem problem = problem_of(4096, 4096, 8, ATTN_CAUSAL);
+    const attn_wish sharing = {.layout = -1, .share_nodes = ATTN_SHARE_ALWAYS};
+    attn_cluster cluster = cluster_of(8, 2);
+    attn_choice choice = choose(&problem, &cluster, sharing);
+    attn_wish rings = sharing;
+    attn_error error;
+
+    CU_ASSERT_EQUAL(choice.way.members, 1);
+    CU_ASSERT_STRING_EQUAL(choice.way.circulate, "gather");
+    rings.circulate = "ring";
+    CU_ASSERT_EQUAL(attn_choose(&problem, &rings, &cluster, &choice, &error), ATTN_ERR_CONFIG);
+    cluster = cluster_of(8, 1);
+    CU_ASSERT_EQUAL(attn_choose(&problem, &sharing, &cluster, &choice, &error), ATTN_ERR_CONFIG);
+    CU_ASSERT_PTR_NOT_NULL(strstr(error.message, "share_nodes: no mesh of these ranks"));
+}
+
 typedef struct expected_choice {
     const char *what;
     int64_t length, heads;
@@ -193,6 +230,8 @@ int main(void) {
         {"unit.cost.compute_is_flops_over_rate", test_compute_is_flops_over_rate},
         {"unit.cost.a_slow_ring_takes_its_transfers", test_a_slow_ring_takes_its_transfers},
         {"unit.cost.what_nobody_needs_does_not_count", test_what_nobody_needs_does_not_count},
+        {"unit.cost.a_shared_gather_sends_to_nodes", test_a_shared_gather_sends_to_nodes},
+        {"unit.choose.what_shares", test_auto_finds_what_shares},
         {"unit.choose.least_loaded_mesh", test_auto_takes_the_least_loaded_mesh},
         {"unit.choose.exchange_inside_a_node", test_auto_keeps_the_exchange_inside_a_node},
         {"unit.choose.what_is_stated_is_kept", test_what_is_stated_is_kept},

@@ -83,6 +83,14 @@ typedef struct attn_problem {
     attn_terms terms; /* of scores; {0}: none */
 } attn_problem;
 
+/* Whether the ranks of a node with the same heads share one copy of the keys and values that
+ * arrive; AUTO: where that saves memory or messages. */
+typedef enum attn_share_nodes {
+    ATTN_SHARE_AUTO,
+    ATTN_SHARE_NEVER,
+    ATTN_SHARE_ALWAYS
+} attn_share_nodes;
+
 /* How to compute it. {0} leaves everything to the library. All ranks pass the
  * same, but for the callback. */
 typedef struct attn_options {
@@ -91,9 +99,10 @@ typedef struct attn_options {
     const char *circulate; /* "ring", "gather", "reduce", or NULL */
     const char *layout;    /* "contiguous", "zigzag", "striped", "balanced", or NULL: the first of
                               contiguous, zigzag and balanced that shares the work evenly */
-    const char *kernel;    /* "generic", or NULL: the fastest that all ranks run */
-    attn_storage storage;  /* of q, k and v on their way to the kernels; 0: fp32 */
-    int32_t threads;       /* OpenMP threads of a rank, or ATTN_PLAN_AUTO */
+    attn_share_nodes share_nodes;
+    const char *kernel;          /* "generic", or NULL: the fastest that all ranks run */
+    attn_storage storage;        /* of q, k and v on their way to the kernels; 0: fp32 */
+    int32_t threads;             /* OpenMP threads of a rank, or ATTN_PLAN_AUTO */
     const attn_machine *machine; /* its rates tell what is fastest; NULL: attn_machine_default() */
     int with_lse;                /* nonzero: executions may ask for lse */
     double memory_fraction;      /* of a node's available memory that the plan may take; 0: 0.95 */
@@ -136,13 +145,16 @@ typedef struct attn_stats {
 
     /* Within these: */
     double compute_sec;  /* of attend: kernels and merging, the mean over threads with work */
-    double wait_sec;     /* of exchange and attend: blocked until messages are through */
-    double transfer_sec; /* of attend: from the first message of a step until all are seen done */
+    double wait_sec;     /* of exchange and attend: blocked until messages are through, or ranks
+                            that share have what they wait for */
+    double transfer_sec; /* of attend: from the first message of a step until all are seen done;
+                            where ranks share, until all of them have theirs */
     double hidden_sec;   /* of transfer: not blocked meanwhile */
 
     int64_t sent_bytes; /* to other ranks */
     int64_t sent_messages;
-    int64_t circulated_bytes, circulated_messages; /* of these, along the axis of shards */
+    int64_t crossed_bytes;                         /* of those sent, to ranks on other nodes */
+    int64_t circulated_bytes, circulated_messages; /* of those sent, along the axis of shards */
 } attn_stats;
 
 /* What was planned. Strings have static storage. */
@@ -153,6 +165,9 @@ typedef struct attn_plan_info {
     int32_t threads;
     float scale; /* of the scores */
     const char *circulate, *layout, *kernel;
+    int share_ranks;                         /* most ranks of a node that share one copy of keys and
+                                                values; 1: none does */
+    const char *share_reason;                /* why none does; "" when some do */
     int64_t first_head, head_count;          /* query heads computed here */
     int64_t first_kv_head, kv_head_count;    /* kv heads needed for them */
     attn_row_list shard_queries, shard_keys; /* rows of this rank's shard; the plan's */
@@ -160,9 +175,11 @@ typedef struct attn_plan_info {
                              stay: most over mean */
     double predicted_sec; /* of an execution: sizes over the machine's rates */
     char why[160];        /* why this mesh, circulation and layout; "" when all was stated */
-    int64_t bytes;        /* that this rank's plan and the caller's arrays take */
-    int64_t send_bytes;   /* to other ranks in an execution, by formula */
-    double flops;         /* of all ranks: 2 (d_k + d_v) per unmasked pair, head and batch item */
+    int64_t bytes; /* that this rank's plan and the caller's arrays take; of what is shared, the
+                      part that this rank brings */
+    int64_t node_bytes; /* that those of this node's ranks take together */
+    int64_t send_bytes; /* to other ranks in an execution, by formula */
+    double flops;       /* of all ranks: 2 (d_k + d_v) per unmasked pair, head and batch item */
 } attn_plan_info;
 
 typedef struct attn_plan attn_plan;
