@@ -73,6 +73,29 @@ for mesh in "1 4 ring" "2 2 ring" "1 4 gather" "1 4 reduce"; do
     fi
 done
 
+# Two ranks a host: with what arrives shared, each slice crosses the link once, not twice.
+full=("${length[@]}" --set attention.mask=none)
+alone full "${full[@]}"
+crossed=()
+for share in false true; do
+    before=$(sent_bytes)
+    if ! "$here/run.sh" --limit 60 --on h0,h1 -n 4 "$program" run "$work/config.yaml" --output-dir \
+        "$work/hosts" "${full[@]}" --set \
+        "parallel={heads: 1, circulate: gather, share_nodes: $share}" >"$work/log" 2>&1; then
+        bad "share_nodes: $share on two hosts"
+    elif ! cmp "$work"/{full,hosts}/y.npy || ! cmp "$work"/{full,hosts}/lse.npy; then
+        bad "share_nodes: $share: two hosts do not make the bytes of one process"
+    elif (($(sent_bytes) - before < $(number bytes_between_nodes_total hosts))); then
+        bad "share_nodes: $share: $(number bytes_between_nodes_total hosts) bytes between nodes, but $(($(sent_bytes) - before)) on the links"
+    fi
+    crossed+=("$(number bytes_between_nodes_total hosts)")
+done
+if ((2 * crossed[1] == crossed[0] && crossed[1] > 0)); then
+    ok "share_nodes: ${crossed[1]} bytes between nodes, not ${crossed[0]}"
+else
+    bad "share_nodes: ${crossed[1]} bytes between nodes, and ${crossed[0]} without"
+fi
+
 # The cluster scripts, as on any hosts; one core a rank, on which they all meet here.
 printf '# all\nh0\n\nh1\n' >"$work/hosts.txt"
 export HOSTFILE=$work/hosts.txt RANKS_PER_HOST=1 CORES_PER_RANK=1 LIMIT=60
