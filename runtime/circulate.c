@@ -86,7 +86,7 @@ static int has_room(const attn_circulate *circulate, const attn_mesh *mesh, attn
         mine += (double)attn_kv_shard_of(circulate->kv, k, 1, 0).bytes;
     mine /= (double)attn_range_count(ranks);
     ATTN_MPI(MPI_Allreduce(&mine, &sum, 1, MPI_DOUBLE, MPI_SUM, mesh->node));
-    return space < 0 || sum <= (double)space;
+    return space < 0 || mesh->imagined_node_ranks > 0 || sum <= (double)space;
 }
 
 /* Makes what the ranks of each node share, but for the memory; false, and nothing, when MPI makes
@@ -94,6 +94,11 @@ static int has_room(const attn_circulate *circulate, const attn_mesh *mesh, attn
 static int begin_to_share(attn_circulate *circulate, const attn_mesh *mesh, attn_range ranks) {
     int mine, all;
 
+    if (mesh->imagined_node_ranks > 0) {
+        attn_node_share_imagine(&circulate->share, (int)ranks.first, (int)ranks.last,
+                                circulate->shard);
+        return 1;
+    }
     mine = attn_node_share_create(&circulate->share, circulate->axis, (int)ranks.first,
                                   (int)ranks.last, circulate->shard);
     ATTN_MPI(MPI_Allreduce(&mine, &all, 1, MPI_INT, MPI_MIN, mesh->world));
@@ -103,8 +108,9 @@ static int begin_to_share(attn_circulate *circulate, const attn_mesh *mesh, attn
     return 0;
 }
 
-attn_status attn_circulate_share(attn_circulate *circulate, const attn_mesh *mesh,
-                                 attn_share_nodes wanted, attn_error *error) {
+attn_status attn_circulate_share(attn_circulate *circulate, attn_share_nodes wanted,
+                                 attn_error *error) {
+    const attn_mesh *mesh = circulate->mesh;
     attn_range ranks = attn_mesh_near_shards(mesh);
     enum { NEIGHBOURS, SAVES, HAS_NO_ROOM, SAYS };
     int most[SAYS] = {(int)attn_range_count(ranks), saves(circulate, ranks),

@@ -26,6 +26,7 @@ typedef struct attn_circulate {
     const attn_layout *query_layout; /* borrowed */
     const attn_reach *reach;         /* borrowed */
     const attn_attend *attend;       /* borrowed: what attention is; planned only if keys move */
+    const attn_mesh *mesh;           /* borrowed */
     MPI_Comm axis;                   /* borrowed */
     int shard, shard_count;          /* this rank's place on the axis, of P_s */
     int64_t partial_bytes;           /* of one partial that waits, of all queries of this rank */
@@ -90,8 +91,8 @@ int attn_circulate_needs(const attn_circulate *circulate, int64_t by, const attn
  * shared memory has room for all shards, and MPI makes windows in it. For the borrowed fields, set
  * by the caller; before attn_circulate_plan. Collective on mesh->world; all return the same status
  * and share, or not, alike. ATTN_ERR_CONFIG, ATTN_ERR_MACHINE: wanted, but not possible. */
-attn_status attn_circulate_share(attn_circulate *circulate, const attn_mesh *mesh,
-                                 attn_share_nodes wanted, attn_error *error);
+attn_status attn_circulate_share(attn_circulate *circulate, attn_share_nodes wanted,
+                                 attn_error *error);
 
 /* Plans for the borrowed fields and partial_bytes, set by the caller. Collective on the axis,
  * though ranks may return different statuses. ATTN_ERR_MEMORY. */

@@ -6,6 +6,7 @@
 #include "agree.h"
 #include "circulate.h"
 #include "cmdline.h"
+#include "node_share.h"
 #include "plan_report.h"
 #include "topology.h"
 
@@ -34,10 +35,12 @@ static attn_status find_cluster(const attn_job *job, const attn_cmdline *cmdline
     threads = job->config.parallel.threads;
     if (threads == ATTN_AUTO) threads = cores > on_node ? cores / on_node : 1;
     report->nodes = (ranks + on_node - 1) / on_node;
-    report->cluster = (attn_cluster){.ranks = ranks,
-                                     .ranks_per_node = on_node,
-                                     .threads = (int)threads,
-                                     .machine = job->machine};
+    report->cluster =
+        (attn_cluster){.ranks = ranks,
+                       .ranks_per_node = on_node,
+                       .threads = (int)threads,
+                       .share_nodes = attn_node_share_may(attn_job_wish(job).share_nodes),
+                       .machine = job->machine};
     return attn_ok(error);
 }
 

@@ -69,6 +69,32 @@ attn_status attn_gather_deal_create(attn_gather_deal *deal, const attn_circulate
     return attn_ok(error);
 }
 
+/* Where the others are imagined they tell nothing: a node that needs a slice gets it at its first
+ * rank of the axis. */
+static attn_status imagine_told(attn_gather_deal *deal, const attn_circulate *circulate,
+                                attn_error *error) {
+    const attn_mesh *mesh = circulate->mesh;
+    int64_t slices = circulate->slice_count;
+
+    if (error->status != ATTN_OK) return error->status;
+    for (int k = 0, first = 0; k < circulate->shard_count; k++) {
+        int node = (k * mesh->members + mesh->member) / mesh->imagined_node_ranks;
+        int is_here = k >= circulate->share.first && k < circulate->share.last;
+        int shares = circulate->share.is_shared;
+
+        if (!shares || node != (first * mesh->members + mesh->member) / mesh->imagined_node_ranks)
+            first = k;
+        for (int64_t slice = 0; slice < slices; slice++) {
+            int needs = k != circulate->shard && !(shares && is_here) &&
+                        attn_circulate_needs(circulate, k, &circulate->own[slice]);
+
+            deal->sends[k * slices + slice] = 0;
+            if (needs) deal->sends[first * slices + slice] = 1;
+        }
+    }
+    return error->status;
+}
+
 attn_status attn_gather_deal_tell(attn_gather_deal *deal, const attn_circulate *circulate,
                                   attn_error *error) {
     int shards = circulate->shard_count;
@@ -76,6 +102,7 @@ attn_status attn_gather_deal_tell(attn_gather_deal *deal, const attn_circulate *
     unsigned char *mine = NULL;
     int fine, all_fine;
 
+    if (circulate->mesh->imagined_node_ranks > 0) return imagine_told(deal, circulate, error);
     if (error->status == ATTN_OK) {
         mine = attn_alloc((size_t)(shards * slices), sizeof *mine);
         if (mine == NULL) attn_fail(error, ATTN_ERR_MEMORY, "cannot allocate the circulation");

@@ -57,7 +57,7 @@ void attn_mesh_create(MPI_Comm comm, int members, int shards, attn_mesh *mesh) {
     ATTN_MPI(MPI_Allreduce(&is_leader, &mesh->nodes, 1, MPI_INT, MPI_SUM, mesh->world));
 }
 
-void attn_mesh_imagine(int members, int shards, int rank, int nodes, attn_mesh *mesh) {
+void attn_mesh_imagine(int members, int shards, int rank, int node_ranks, attn_mesh *mesh) {
     MPI_Comm *const comms[] = {&mesh->world, &mesh->group, &mesh->axis, &mesh->node};
 
     for (size_t i = 0; i < sizeof comms / sizeof *comms; i++) {
@@ -70,7 +70,11 @@ void attn_mesh_imagine(int members, int shards, int rank, int nodes, attn_mesh *
     mesh->member = rank % members;
     mesh->shards = shards;
     mesh->shard = rank / members;
-    mesh->nodes = nodes;
+    mesh->nodes = (mesh->ranks + node_ranks - 1) / node_ranks;
+    mesh->imagined_node_ranks = node_ranks;
+    mesh->node_first = rank / node_ranks * node_ranks;
+    mesh->node_last = mesh->node_first + node_ranks;
+    if (mesh->node_last > mesh->ranks) mesh->node_last = mesh->ranks;
 }
 
 attn_range attn_mesh_near_members(const attn_mesh *mesh) {

@@ -32,6 +32,7 @@ typedef struct attn_mesh {
     int shards, shard;   /* P_s, and this rank's place on the axis */
     int nodes;
     int node_first, node_last; /* ranks of this node, [first, last) of world */
+    int imagined_node_ranks;   /* of a node, in a mesh that is not there; 0: it is */
 } attn_mesh;
 
 /* The ranks of `comm` that are on this one's node; to be freed. Collective on `comm`.
@@ -43,9 +44,10 @@ void attn_mesh_split_nodes(MPI_Comm comm, MPI_Comm *node);
 /* Splits `comm`, whose size is members × shards. Collective on `comm`. */
 void attn_mesh_create(MPI_Comm comm, int members, int shards, attn_mesh *mesh);
 
-/* The place of rank `rank` among that many, none of which need be here: all communicators are this
- * rank alone, so that nothing that is collective tells it of the others. Not collective. */
-void attn_mesh_imagine(int members, int shards, int rank, int nodes, attn_mesh *mesh);
+/* The place of rank `rank` among that many, `node_ranks` a node, none of which need be here: all
+ * communicators are this rank alone, so that nothing that is collective tells it of the others. Not
+ * collective. */
+void attn_mesh_imagine(int members, int shards, int rank, int node_ranks, attn_mesh *mesh);
 
 /* Of the group, and of the axis: those on this node, neighbours all. Not collective. */
 attn_range attn_mesh_near_members(const attn_mesh *mesh);

@@ -34,6 +34,15 @@ void attn_node_share_alone(attn_node_share *share, int shard) {
     *share = (attn_node_share){.first = shard, .last = shard + 1, .shard = shard};
 }
 
+void attn_node_share_imagine(attn_node_share *share, int first, int last, int shard) {
+    attn_node_share_alone(share, shard);
+    share->first = first;
+    share->last = last;
+    share->is_shared = last - first > 1;
+    share->comm = MPI_COMM_NULL;
+    for (int i = 0; i < ATTN_SHARE_SIGNALS; i++) share->signals[i] = MPI_REQUEST_NULL;
+}
+
 static int64_t whole_lines(int64_t bytes) {
     return bytes > INT64_MAX - LINE ? INT64_MAX : (bytes + LINE - 1) / LINE * LINE;
 }
@@ -182,7 +191,7 @@ void attn_node_share_destroy(attn_node_share *share) {
             ATTN_MPI(MPI_Win_unlock_all(share->window));
             ATTN_MPI(MPI_Win_free(&share->window));
         }
-        ATTN_MPI(MPI_Comm_free(&share->comm));
+        if (share->comm != MPI_COMM_NULL) ATTN_MPI(MPI_Comm_free(&share->comm));
     }
     free(share->parts);
     *share = (attn_node_share){0};

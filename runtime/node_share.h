@@ -60,6 +60,9 @@ int attn_node_share_create(attn_node_share *share, MPI_Comm axis, int first, int
 /* Shares with nobody. Not collective. */
 void attn_node_share_alone(attn_node_share *share, int shard);
 
+/* As if they were there: memory can be asked for, and nothing else. Not collective. */
+void attn_node_share_imagine(attn_node_share *share, int first, int last, int shard);
+
 /* Asks for `bytes` bytes as this rank's part `part`; counted in the plan's buffers. Not collective.
  */
 void attn_node_share_reserve(attn_node_share *share, attn_buffers *buffers, int part,

@@ -341,12 +341,13 @@ static attn_status plan_circulate(attn_plan *plan, attn_share_nodes share, attn_
         .query_layout = &plan->query_layout,
         .reach = &plan->reach,
         .attend = &plan->attend,
+        .mesh = &plan->mesh,
         .axis = plan->mesh.axis,
         .shard = plan->mesh.shard,
         .shard_count = plan->mesh.shards,
         .partial_bytes = attn_attend_partial_bytes(&plan->attend),
     };
-    if (attn_circulate_share(&plan->circulate, &plan->mesh, share, error) != ATTN_OK ||
+    if (attn_circulate_share(&plan->circulate, share, error) != ATTN_OK ||
         attn_circulate_plan(&plan->circulate, &plan->buffers, error) != ATTN_OK ||
         plan->circulate.circulation->moves_queries)
         return error->status;
@@ -545,7 +546,6 @@ attn_status attn_plan_create(MPI_Comm comm, const attn_problem *problem,
 attn_status attn_plan_imagine(const attn_problem *problem, const attn_options *options,
                               const attn_cluster *cluster, const attn_choice *choice, int64_t rank,
                               attn_plan **plan, attn_error *error) {
-    const int64_t nodes = (cluster->ranks + cluster->ranks_per_node - 1) / cluster->ranks_per_node;
     attn_plan *made = calloc(1, sizeof *made);
 
     *plan = NULL;
@@ -556,8 +556,8 @@ attn_status attn_plan_imagine(const attn_problem *problem, const attn_options *o
     made->choice = *choice;
     made->threads = cluster->threads;
     if (check_request(made, MPI_COMM_SELF, options, error) == ATTN_OK) {
-        attn_mesh_imagine((int)choice->way.members, (int)choice->way.shards, (int)rank, (int)nodes,
-                          &made->mesh);
+        attn_mesh_imagine((int)choice->way.members, (int)choice->way.shards, (int)rank,
+                          (int)cluster->ranks_per_node, &made->mesh);
         plan_all(made, options, error);
     }
     if (error->status == ATTN_OK)

@@ -2,8 +2,10 @@
  *
  * It is planned as any other, by the same code, for a place in a mesh of any size; but nothing is
  * allocated, so that it cannot be executed: it tells rows, heads, bytes and messages
- * (attn_plan_get_info, attn_plan_sends). A gather cuts its slices by what the rank itself needs,
- * where real ranks take what the worst of them needs.
+ * (attn_plan_get_info, attn_plan_sends). Nodes have cluster->ranks_per_node ranks, the last one
+ * perhaps fewer. Two things that ranks would agree on are this rank's own guess: a gather cuts its
+ * slices by what they cost this one, not the worst; and of those that share on another node the
+ * first receives.
  */
 #ifndef ATTN_RUNTIME_PLAN_IMAGINE_H
 #define ATTN_RUNTIME_PLAN_IMAGINE_H

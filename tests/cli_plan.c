@@ -102,6 +102,32 @@ static void what_crosses_the_network_is_told_apart(void) {
     attn_cli_end();
 }
 
+/* The same of a gather whose ranks share on a node, against a run of nodes of two ranks. */
+static void what_nodes_share_is_planned(void) {
+    static const char *const parallel = "parallel={heads: 1, circulate: gather}";
+    const attn_command_request run = {
+        .ranks = 4,
+        .arguments = ATTN_ARGUMENTS("run", "c.yaml", "--set", parallel),
+        .environment = (const char *const[]){"ATTNSPAN_NODE_RANKS=2", NULL}};
+    attn_command_request here = run;
+    json_t *plan, *report;
+
+    attn_cli_begin();
+    attn_cli_write_text("c.yaml", config);
+    here.folder = attn_cli_folder();
+    CU_ASSERT(attn_command_succeeds(&here));
+    plan = json_of(0, ATTN_ARGUMENTS("plan", "c.yaml", "--json", "--ranks", "4", "--nodes", "2",
+                                     "--set", parallel));
+    report = json_load_file(attn_cli_path("r.json"), 0, NULL);
+    CU_ASSERT_EQUAL(at(report, "mesh.share_ranks"), 2);
+    CU_ASSERT_EQUAL(at(plan, "traffic.circulation.network.bytes"),
+                    at(report, "traffic.bytes_between_nodes_total"));
+    CU_ASSERT_EQUAL(bytes_of(plan), at(report, "traffic.bytes_sent_total"));
+    json_decref(report);
+    json_decref(plan);
+    attn_cli_end();
+}
+
 static void a_hundred_thousand_ranks_are_planned_in_one_process(void) {
     json_t *plan;
 
@@ -197,6 +223,7 @@ int main(void) {
     static const attn_test tests[] = {
         {"what is planned is what a run does", what_is_planned_is_what_a_run_does},
         {"what crosses the network is told apart", what_crosses_the_network_is_told_apart},
+        {"what nodes share is planned", what_nodes_share_is_planned},
         {"a hundred thousand ranks are planned in one process",
          a_hundred_thousand_ranks_are_planned_in_one_process},
         {"the table fits a terminal of 80 columns", the_table_fits_a_terminal_of_80_columns},
