@@ -8,6 +8,7 @@
 #include "blas_core.h"
 #include "cmdline.h"
 #include "measure.h"
+#include "support.h"
 #include "topology.h"
 #include "version.h"
 
@@ -134,7 +135,9 @@ attn_status attn_cmd_info(MPI_Comm comm, const attn_cmdline *cmdline, attn_error
 
     ATTN_MPI(MPI_Comm_rank(comm, &rank));
     attn_ok(error);
-    if (rank == 0)
+    if (rank == 0 && cmdline->support)
+        attn_support_print(error);
+    else if (rank == 0)
         print_info(cmdline->json, error); /* the others wait here: they would disturb the rates */
     return attn_agree(comm, "info", error);
 }

@@ -64,6 +64,8 @@ static attn_status parse_option(int argc, char **argv, int *at, attn_cmdline *cm
         cmdline->version = 1;
     } else if (strcmp(word, "--json") == 0) {
         cmdline->json = 1;
+    } else if (strcmp(word, "--support") == 0) {
+        cmdline->support = 1;
     } else if ((value = option_value(argc, argv, at, "--set")) != NULL) {
         if (value[0] == '\0')
             return attn_fail(error, ATTN_ERR_USAGE, "--set: nothing is set; write --set a.b=value");
@@ -86,7 +88,7 @@ static attn_status parse_option(int argc, char **argv, int *at, attn_cmdline *cm
         return attn_fail(
             error, ATTN_ERR_USAGE,
             "unknown option \"%s\"; the options are --set, --output-dir, --json, --ranks, "
-            "--nodes, --calibrate, --help and --version",
+            "--nodes, --calibrate, --support, --help and --version",
             word);
     }
     return attn_ok(error);
@@ -97,6 +99,7 @@ static const char *option_too_many(const attn_cmdline *cmdline) {
     unsigned takes = cmdline->command->takes;
 
     if (cmdline->json && !(takes & ATTN_TAKES_JSON)) return "--json";
+    if (cmdline->support && !(takes & ATTN_TAKES_SUPPORT)) return "--support";
     if (cmdline->ranks > 0 && !(takes & ATTN_TAKES_RANKS)) return "--ranks";
     if (cmdline->nodes > 0 && !(takes & ATTN_TAKES_RANKS)) return "--nodes";
     if (cmdline->calibrate != NULL && !(takes & ATTN_TAKES_CALIBRATE)) return "--calibrate";
@@ -166,6 +169,7 @@ void attn_cmdline_help(const attn_cmdline *cmdline, const attn_command *commands
         "  --ranks P          plan: for so many ranks, which need not be there\n"
         "  --nodes M          plan: on so many nodes\n"
         "  --calibrate FILE   bench: measure the machine's rates, for parallel.machine\n"
+        "  --support          info: what works with what, as a table\n"
         "  --help, --version\n"
         "\n"
         "configs/quickstart.yaml is a config to start from; configs/reference.yaml has\n"

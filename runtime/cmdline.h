@@ -10,7 +10,12 @@
 typedef struct attn_cmdline attn_cmdline;
 
 /* Options of some commands. */
-enum { ATTN_TAKES_JSON = 1, ATTN_TAKES_RANKS = 2, ATTN_TAKES_CALIBRATE = 4 };
+enum {
+    ATTN_TAKES_JSON = 1,
+    ATTN_TAKES_RANKS = 2,
+    ATTN_TAKES_CALIBRATE = 4,
+    ATTN_TAKES_SUPPORT = 8
+};
 
 /* A command is a row of one table in main.c. */
 typedef struct attn_command {
@@ -28,6 +33,7 @@ struct attn_cmdline {
     const attn_command *command; /* NULL: --help or --version */
     int help, version;
     int json;              /* info, plan: print JSON */
+    int support;           /* info: print what works with what */
     int64_t ranks, nodes;  /* plan: of ranks that are not here; 0: not given */
     const char *calibrate; /* bench: the file that gets the machine's rates; NULL: not given */
     const char *config;    /* path, borrowed from argv */

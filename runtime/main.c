@@ -14,8 +14,8 @@ static const attn_command commands[] = {
     {"plan", "CONFIG", "who holds what, bytes, predicted time, for any P", 1, 0,
      ATTN_TAKES_JSON | ATTN_TAKES_RANKS, attn_cmd_plan},
     {"bench", "CONFIG", "time the points of a sweep", 1, 1, ATTN_TAKES_CALIBRATE, attn_cmd_bench},
-    {"info", "", "version, CPU, kernel, BLAS, MPI, measured rates", 0, 0, ATTN_TAKES_JSON,
-     attn_cmd_info},
+    {"info", "", "version, CPU, kernel, BLAS, MPI, measured rates", 0, 0,
+     ATTN_TAKES_JSON | ATTN_TAKES_SUPPORT, attn_cmd_info},
 };
 
 enum { COMMANDS = sizeof commands / sizeof *commands };

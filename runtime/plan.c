@@ -461,6 +461,14 @@ static attn_cluster cluster_of(const attn_plan *plan, const attn_machine *machin
     return cluster;
 }
 
+/* Whether the circulation takes the problem. */
+static attn_status check_way(const attn_problem *problem, const attn_way *way, attn_error *error) {
+    const char *refused = attn_circulation_refuses(problem, way->circulate);
+
+    if (refused == NULL) return attn_ok(error);
+    return attn_fail(error, ATTN_ERR_CONFIG, "the circulation \"%s\" %s", way->circulate, refused);
+}
+
 /* Chooses what is open and makes the mesh. The request has been checked. Collective on `comm`. */
 static attn_status choose_and_make_mesh(attn_plan *plan, MPI_Comm comm, const attn_options *options,
                                         attn_error *error) {
@@ -478,11 +486,8 @@ static attn_status choose_and_make_mesh(attn_plan *plan, MPI_Comm comm, const at
     cluster = cluster_of(plan, options->machine, comm, node);
     cluster.share_nodes = attn_node_share_may(options->share_nodes);
     ATTN_MPI(MPI_Comm_free(&node));
-    attn_choose(&plan->problem, &wish, &cluster, &plan->choice, error);
-    if (error->status == ATTN_OK &&
-        attn_circulation_refuses(&plan->problem, plan->choice.way.circulate) != NULL)
-        attn_fail(error, ATTN_ERR_CONFIG, "the circulation \"%s\" %s", plan->choice.way.circulate,
-                  attn_circulation_refuses(&plan->problem, plan->choice.way.circulate));
+    if (attn_choose(&plan->problem, &wish, &cluster, &plan->choice, error) == ATTN_OK)
+        check_way(&plan->problem, &plan->choice.way, error);
     if (attn_agree(comm, "choose", error) != ATTN_OK) return error->status;
     attn_mesh_create(comm, (int)plan->choice.way.members, (int)plan->choice.way.shards,
                      &plan->mesh);
@@ -555,7 +560,8 @@ attn_status attn_plan_imagine(const attn_problem *problem, const attn_options *o
     made->is_imagined = 1;
     made->choice = *choice;
     made->threads = cluster->threads;
-    if (check_request(made, MPI_COMM_SELF, options, error) == ATTN_OK) {
+    if (check_request(made, MPI_COMM_SELF, options, error) == ATTN_OK &&
+        check_way(&made->problem, &choice->way, error) == ATTN_OK) {
         attn_mesh_imagine((int)choice->way.members, (int)choice->way.shards, (int)rank,
                           (int)cluster->ranks_per_node, &made->mesh);
         plan_all(made, options, error);

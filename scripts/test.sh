@@ -127,6 +127,13 @@ check_layers() {
     ! grep -rnE '(mpi|yaml|jansson|hwloc|cblas|stdio)\.h|"[a-z]*/?runtime' kernels
 }
 
+# The README's table is the command's.
+check_support() {
+    build-test/attnspan info --support >"$work/support"
+    sed -n '/^<!-- attnspan info --support -->$/,/^<!-- end -->$/p' README.md | sed '1d;$d' |
+        diff - "$work/support"
+}
+
 check_example() {
     local compile link
     read -ra compile <<<"$(mpicc --showme:compile)"
@@ -212,6 +219,7 @@ step "release build" build release build-test
 if ((failed == 0)); then step "release tests" run_tests build-test; fi
 if [[ $quick == no ]]; then
     if ((failed == 0)); then step "library example" check_example; fi
+    if ((failed == 0)); then step "support table" check_support; fi
     step "set-up of the checks" scripts/setup.sh --tests --checks
     step "asan build" build asan build-asan
     if [[ -x build-asan/attnspan ]]; then step "asan tests" run_tests build-asan; fi

@@ -13,6 +13,7 @@
 #include "plan_sends.h"
 #include "recompute_prepare.h"
 #include "status.h"
+#include "support.h"
 #include "synthetic.h"
 
 typedef struct problem_case {
@@ -827,6 +828,62 @@ static void test_bf16_gives_the_same_bits_on_every_mesh(void) {
         }
 }
 
+/* A cell of the support table on all ranks: refused in the words of the table, or the bits of one
+ * rank alone. */
+static void check_cell(const attn_support_row *row, const arrays *a, const char *circulation,
+                       const char *layout, attn_storage storage) {
+    int ranks;
+    attn_options options = {.mesh_heads = 1,
+                            .circulate = circulation,
+                            .layout = layout,
+                            .storage = storage,
+                            .with_lse = 1,
+                            .threads = 1};
+    attn_error in_table, error;
+    attn_plan *plan;
+
+    MPI_Comm_size(MPI_COMM_WORLD, &ranks);
+    options.mesh_sequence = ranks;
+    if (attn_support_cell(&row->problem, circulation, layout, storage, &in_table) == ATTN_OK) {
+        check_mesh(&row->problem, a, &options);
+        return;
+    }
+    CU_ASSERT_EQUAL(attn_plan_create(MPI_COMM_WORLD, &row->problem, &options, &plan, &error),
+                    in_table.status);
+    CU_ASSERT_STRING_EQUAL(error.message, in_table.message);
+}
+
+static void check_row(const attn_support_row *row, attn_storage storage) {
+    const problem_case which = {row->name, row->problem, 0};
+    double *y, *lse, rounding = 0;
+    arrays a;
+
+    arrays_create(&which, &a);
+    compute_stored(&row->problem, &a, storage, NULL);
+    if (storage == ATTN_FP32 || row->problem.model_dim == 0) { /* a layer rounds on the way */
+        if (storage == ATTN_FP32)
+            compute_naively(&row->problem, &a, &y, &lse);
+        else
+            compute_rounded(&which, &y, &lse);
+        if (attn_kernel_of(attn_kernel_best(storage), storage)->depth == 2)
+            rounding = 0x1p-8 * largest(a.v, a.v_elems) / rms_of(y, a.y_elems);
+        CU_ASSERT(error_over_rms(a.y, y, a.y_elems) <= error_allowed + rounding);
+        free(y);
+        free(lse);
+    }
+    for (int c = 0; c < CIRCULATIONS; c++)
+        for (int l = 0; l < LAYOUTS; l++) check_cell(row, &a, circulations[c], layouts[l], storage);
+    arrays_destroy(&a);
+}
+
+static void test_every_cell_of_the_support_table_holds(void) {
+    const attn_support_row *row;
+
+    for (int i = 0; (row = attn_support_row_at(i)) != NULL; i++)
+        for (int storage = 0; storage < ATTN_STORAGES; storage++)
+            check_row(row, (attn_storage)storage);
+}
+
 /* A communicator whose ranks are in another order than the world's. */
 static void test_a_callers_communicator_in_any_order_works(void) {
     const problem_case *which = &cases[0];
@@ -1106,6 +1163,8 @@ static void test_bad_requests_are_refused_on_all_ranks(void) {
 
 int main(int argc, char **argv) {
     static const attn_test tests[] = {
+        {"mpi.attention.every_cell_of_the_support_table_holds",
+         test_every_cell_of_the_support_table_holds},
         {"one rank agrees with the oracle", test_one_rank_agrees_with_the_oracle},
         {"every mesh, circulation and layout gives the same bits",
          test_every_mesh_circulation_and_layout_gives_the_same_bits},
