@@ -156,26 +156,33 @@ static attn_attention_rate fit(const double *x, const double *y, int count) {
     }
     slope = xy / xx;
     start = mean_y - slope * mean_x;
-    if (start < 0 || slope <= 0) return (attn_attention_rate){mean_x / mean_y, 0};
-    return (attn_attention_rate){1 / slope, start};
+    if (start < 0 || slope <= 0) return (attn_attention_rate){mean_x / mean_y, 0, 0};
+    return (attn_attention_rate){1 / slope, start, 0};
 }
 
 static attn_status measure_attention(const calibrator *self, attn_storage storage,
                                      attn_machine *machine) {
     static const int32_t dims[] = {32, 64, 128};
     enum { DIMS = sizeof dims / sizeof *dims, ROWS = 4096 };
+    const double pairs = (double)ROWS * ROWS;
     double flops[DIMS], seconds[DIMS];
+    attn_problem causal;
+    execution median;
 
     for (int i = 0; i < DIMS; i++) {
         attn_problem problem = attention_of(self, ROWS, ROWS, dims[i]);
-        execution median;
 
         if (measure_problem(self, &problem, storage, &median) != ATTN_OK)
             return self->error->status;
         flops[i] = 4.0 * dims[i];
-        seconds[i] = median.compute_sec / ((double)ROWS * ROWS); /* a thread has a head */
+        seconds[i] = median.compute_sec / pairs; /* a thread has a head */
     }
     machine->attention[storage] = fit(flops, seconds, DIMS);
+    causal = attention_of(self, ROWS, ROWS, dims[1]);
+    causal.mask.causal = ATTN_CAUSAL;
+    if (measure_problem(self, &causal, storage, &median) != ATTN_OK) return self->error->status;
+    machine->attention[storage].edge_sec =
+        fmax(0, (median.compute_sec - seconds[1] * (pairs + ROWS) / 2) / ROWS);
     return ATTN_OK;
 }
 

@@ -125,28 +125,21 @@ static attn_link slower(attn_link node, attn_link network, double sharing) {
                        fmin(node.bytes_per_sec, shared.bytes_per_sec)};
 }
 
-/* What the kernels compute over the pairs that there are, w >= 1: a group of rows computes all keys
- * that some of its rows see, in whole vectors. From up to MOST groups across the sequence. */
-static double computed_over_pairs(const attn_mask *mask) {
-    enum { GROUP_ROWS = 14, VECTOR_KEYS = 16, MOST = 512 };
-    int64_t groups = (mask->length + GROUP_ROWS - 1) / GROUP_ROWS;
-    int64_t count = groups < MOST ? groups : MOST;
-    double computed = 0, pairs = 0;
+/* Ends of its keys that the mask cuts off, of a query on average. From up to MOST of them. */
+static double edges_of_a_query(const attn_mask *mask) {
+    enum { MOST = 512 };
+    int64_t count = mask->length < MOST ? mask->length : MOST, edges = 0;
 
     for (int64_t i = 0; i < count; i++) {
-        int64_t first = (int64_t)((double)i / (double)count * (double)groups) * GROUP_ROWS;
-        int64_t last = first + GROUP_ROWS < mask->length ? first + GROUP_ROWS : mask->length;
-        attn_visible span = attn_mask_span(mask, 0, first, last);
+        int64_t row = (int64_t)((double)i / (double)count * (double)mask->length);
+        attn_visible seen = attn_mask_visible(mask, 0, row);
 
         for (int k = 0; k < 2; k++) {
-            int64_t keys = span.span[k].last - span.span[k].first;
-
-            computed += (double)(last - first) *
-                        (double)((keys + VECTOR_KEYS - 1) / VECTOR_KEYS * VECTOR_KEYS);
+            if (seen.span[k].first == seen.span[k].last) continue;
+            edges += (seen.span[k].first > 0) + (seen.span[k].last < mask->kv_length);
         }
-        pairs += (double)attn_mask_pairs(mask, 0, first, last);
     }
-    return pairs > 0 ? fmax(1, computed / pairs) : 1;
+    return (double)edges / (double)count;
 }
 
 /* --- the whole ------------------------------------------------------------------ */
@@ -290,8 +283,12 @@ static void predict_compute(const prediction *self, const attn_mask *mask, axis_
     double read = self->elem_bytes * (double)p->batch * self->share.kv_heads * dims *
                   (double)p->kv_length / (self->machine->read_bytes / self->ranks_per_node);
 
-    load->compute_sec = self->share.heads * pairs * (rate->score_sec + 2 * dims / rate->flops) *
-                        self->cost->imbalance * computed_over_pairs(mask) / shards / self->threads;
+    double edges = (double)p->batch * (double)p->length * edges_of_a_query(mask);
+
+    load->compute_sec =
+        self->share.heads *
+        (pairs * (rate->score_sec + 2 * dims / rate->flops) + edges * rate->edge_sec) *
+        self->cost->imbalance / shards / self->threads;
     if (attn_circulation_find(self->way->circulate)->moves_queries) read /= shards;
     self->cost->is_read_bound = read > load->compute_sec;
     load->compute_sec = fmax(load->compute_sec, read);

@@ -11,9 +11,9 @@
  *     exchange  b (r (H − h) d_k + r_kv (G − g) (d_k + d_v)) bytes forth, G kv heads in all,
  *               4 (S − r) h d_v bytes back, and P_h − 1 messages of each of 4 arrays
  *     attend    packing own keys and values / (t · copy rate); then
- *               c = h pairs (score + 2 (d_k + d_v) / kernel rate) · w · imbalance / (P_s t),
- *               w what the kernels compute beyond the pairs, because rows are taken in groups that
- *               see some keys together (at least the time to read all of a rank's K and V);
+ *               c = h (pairs (score + 2 (d_k + d_v) / kernel rate) + edges) · imbalance / (P_s t),
+ *               edges the queries' ends of keys that the mask cuts off (machine.h), and at least
+ *               the time to read all of a rank's K and V;
  *               and of transfers what the circulation cannot hide behind it:
  *       ring    c / P_s + (P_s − 1) max(c / P_s, x), x one shard of K and V
  *       gather  max(c, y + c (P_s − 1) / (4 P_s)), y = (P_s − 1) x: the last of 4

@@ -2,8 +2,8 @@
  * write or edit:
  *
  *     attention:
- *       fp32: {gflops: 150.1, score_ns: 0.21}    # a thread's: score_ns + 2 (d_k + d_v) / gflops
- *       bf16: {gflops: 150.1, score_ns: 0.21}
+ *       fp32: {gflops: 172.6, score_ns: 0.15, edge_ns: 110}     # a thread's (attnspan/machine.h)
+ *       bf16: {gflops: 1019, score_ns: 0.22, edge_ns: 60}
  *     gemm_gflops: 160.2                         # a thread's
  *     copy_gbytes_per_sec: 4.1                   # a thread's
  *     read_gbytes_per_sec: 19.7                  # a node's, with as memory_gib and cores
