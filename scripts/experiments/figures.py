@@ -1,0 +1,104 @@
+#!/usr/bin/env python3
+"""Says what the samples of the experiments on one machine show.
+
+    python3 scripts/experiments/figures.py [FOLDER]       default: out/experiments
+
+Reads the CSVs that scripts/experiments/one_machine.sh left there and prints a line for each
+question: medians over the repeats, and in brackets the ratio of the fastest samples. A CSV that is
+not there is skipped by name. Needs nothing but Python.
+"""
+
+import csv
+import os
+import re
+import sys
+from statistics import median
+
+
+def samples(folder, name):
+    """Rows of NAME.csv by their set; None and a line when there is no such file."""
+    path = os.path.join(folder, name + ".csv")
+    if not os.path.exists(path):
+        print(f"skipped: {path} is not there")
+        return None
+    points = {}
+    with open(path, newline="") as file:
+        for row in csv.DictReader(file):
+            points.setdefault(row["set"], []).append(row)
+    return points
+
+
+def column(rows, name):
+    return [float(row[name]) for row in rows]
+
+
+def ratio(rows, base, name):
+    """Of medians, and of the fastest."""
+    mine, others = column(rows, name), column(base, name)
+    return median(mine) / median(others), min(mine) / min(others)
+
+
+def say(what, value, fastest):
+    print(f"  {what:<62} {value:7.3f}  ({fastest:.3f})")
+
+
+def ranks_or_threads(points):
+    ring = points["ranks=2 parallel.threads=1"]
+    alone = points["ranks=1 parallel.threads=2"]
+    say("ring of 2 ranks x 1 thread / 1 rank x 2 threads, attend",
+        *ratio(ring, alone, "attend_sec"))
+
+
+def balance(points):
+    for layout in ("contiguous", "zigzag", "striped", "balanced"):
+        one = points[f"ranks=1 parallel.layout={layout}"]
+        two = points[f"ranks=2 parallel.layout={layout}"]
+        say(f"causal, 1 rank / 2 ranks, {layout}", *ratio(one, two, "total_sec"))
+
+
+def window(points):
+    causal = points["attention.mask=causal"]
+    (name,) = [name for name in points if "window" in name]
+    share = float(points[name][0]["flops"]) / float(causal[0]["flops"])
+    say("window 4096 of 131072: time / (causal time x share of pairs)",
+        *(value / share for value in ratio(points[name], causal, "attend_sec")))
+
+
+def rate(folder, dims):
+    """Seconds of a score at d_k + d_v = dims, of a thread, as calibrated."""
+    with open(os.path.join(folder, "machine.yaml")) as file:
+        found = re.search(r"fp32: \{gflops: ([\d.e+]+), score_ns: ([\d.e+-]+)", file.read())
+    return float(found[2]) * 1e-9 + 2 * dims / (float(found[1]) * 1e9)
+
+
+def documents(points, folder):
+    ((_, rows),) = points.items()
+    dims = int(rows[0]["key_dim"]) + int(rows[0]["value_dim"])
+    threads = int(rows[0]["threads"]) * int(rows[0]["ranks"])
+    ideal = float(rows[0]["flops"]) / (2 * dims) * rate(folder, dims) / threads
+    times = column(rows, "attend_sec")
+    say("64 documents: attend / (unmasked pairs at the kernel's rate)",
+        median(times) / ideal, min(times) / ideal)
+
+
+def predict(points):
+    ratios = sorted(float(rows[0]["predicted_sec"]) / median(column(rows, "total_sec"))
+                    for rows in points.values())
+    near = sum(abs(value - 1) <= 0.15 for value in ratios)
+    print(f"  predicted / measured, {len(ratios)} points: {ratios[0]:.3f} to {ratios[-1]:.3f}, "
+          f"median {median(ratios):.3f}; {near} within 15 %")
+
+
+def main():
+    folder = sys.argv[1] if len(sys.argv) > 1 else os.path.join("out", "experiments")
+    for name, of_points in (("ranks_or_threads", ranks_or_threads), ("balance", balance),
+                            ("window", window),
+                            ("documents", lambda points: documents(points, folder)),
+                            ("predict", predict)):
+        points = samples(folder, name)
+        if points is not None:
+            of_points(points)
+
+
+if __name__ == "__main__":
+    main()
