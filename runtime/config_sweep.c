@@ -61,6 +61,7 @@ static int is_swept(const attn_config_key *key) {
 /* What the steps below share; all borrowed. */
 typedef struct axis_reader {
     attn_config *config;
+    attn_config *trial; /* a copy of the config for the value at hand */
     const attn_config_tree *tree;
     attn_config_try *try_value;
     const void *context;
@@ -78,12 +79,11 @@ static attn_status read_value(const axis_reader *reader, size_t index, attn_swee
     const attn_config_node *node = &reader->tree->nodes[index];
     attn_error *error = reader->error;
     const char *key = axis->key;
-    attn_config *trial = malloc(sizeof *trial);
+    attn_config *trial = reader->trial;
     attn_status status;
     int32_t row;
     const attn_config_key *found = find_key(key, &row);
 
-    if (trial == NULL) return attn_fail(error, ATTN_ERR_MEMORY, "out of memory");
     *trial = *config;
     if (row >= 0) attn_config_key_reset(trial, row);
     if (attn_config_value_is_null(node))
@@ -92,7 +92,6 @@ static attn_status read_value(const axis_reader *reader, size_t index, attn_swee
         status = reader->try_value(reader->context, trial, row, reader->tree, index);
     else
         status = attn_config_value_set(trial, found, node, "", error);
-    free(trial);
     if (status != ATTN_OK) return status;
     if (axis->count == ATTN_SWEEP_VALUES ||
         !attn_config_yaml_text(reader->tree, index, axis->values[axis->count], ATTN_SWEEP_TEXT))
@@ -139,16 +138,20 @@ static attn_status read_axis(const axis_reader *reader, size_t index) {
 attn_status attn_config_sweep_read(attn_config *config, const attn_config_tree *tree, size_t index,
                                    attn_config_try *try_value, const void *context,
                                    attn_error *error) {
-    const axis_reader reader = {config, tree, try_value, context, error};
+    axis_reader reader = {config, NULL, tree, try_value, context, error};
     const attn_config_node *node = &tree->nodes[index];
+    attn_status status = ATTN_OK;
 
     memset(&config->bench.sweep, 0, sizeof config->bench.sweep);
     if (node->kind != ATTN_CONFIG_MAPPING)
         return fail_at(config, node->mark, "bench.sweep",
                        "is not a mapping; must be KEY: [VALUE, ...] for each key", error);
-    for (size_t i = index + 1; i < node->end; i = tree->nodes[i].end)
-        if (read_axis(&reader, i) != ATTN_OK) return error->status;
-    return ATTN_OK;
+    reader.trial = malloc(sizeof *reader.trial);
+    if (reader.trial == NULL) return attn_fail(error, ATTN_ERR_MEMORY, "out of memory");
+    for (size_t i = index + 1; i < node->end && status == ATTN_OK; i = tree->nodes[i].end)
+        status = read_axis(&reader, i);
+    free(reader.trial);
+    return status;
 }
 
 /* A node of flow text as JSON; NULL without memory. */

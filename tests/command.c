@@ -45,6 +45,8 @@ static void set_environment(const char *const *added) {
         {"OMPI_MCA_hwloc_base_binding_policy", "none"},
         {"OMPI_MCA_mpi_yield_when_idle", "1"},
         {"OMPI_MCA_odls_base_sigkill_timeout", "0"}, /* behind a failed rank; 1 s otherwise */
+        {"OMPI_MCA_pml", "ob1"},
+        {"OMPI_MCA_ess_singleton_isolated", "1"},
         {"OMP_WAIT_POLICY", "passive"},
         {"OMP_NUM_THREADS", "1"},
     };
