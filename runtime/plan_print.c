@@ -88,7 +88,7 @@ static void print_picture(const attn_plan_report *report) {
         char line[PICTURE + 1];
 
         for (int column = 0; column < columns; column++) {
-            int64_t middle = (2 * column + 1) * problem->length / (2 * columns);
+            int64_t middle = (int64_t)((column + 0.5) / columns * (double)problem->length);
 
             line[column] = '.';
             for (int64_t run = 0; run < attn_layout_run_count(&layout, shard); run++) {
