@@ -393,6 +393,21 @@ static attn_status check_memory(attn_plan *plan, double fraction, attn_error *er
                      node_total / 0x1p30, ranks, ranks == 1 ? "" : "s", node_available / 0x1p30);
 }
 
+/* Whether the tables of a rank that is not here fit into this one's memory: the kept partials have
+ * some bytes for each tile, about a thousandth of its rows. */
+static attn_status check_tables(const attn_plan *plan, attn_error *error) {
+    const double most_over_available = 64;
+    double bytes = (double)plan->buffers.bytes, available = (double)attn_memory_available();
+
+    if (available < 0 || bytes <= most_over_available * available) return attn_ok(error);
+    return attn_fail(
+        error, ATTN_ERR_MEMORY,
+        "a rank would hold %.0f GiB, for which not even the tables fit in the %.2f GiB "
+        "that are available here; plan for more ranks, a shorter sequence or fewer "
+        "heads",
+        bytes / 0x1p30, available / 0x1p30);
+}
+
 static void fill_prepare(const attn_plan *plan) {
     attn_qk_prepare_fill(&plan->query_prepare, plan->threads);
     attn_qk_prepare_fill(&plan->key_prepare, plan->threads);
@@ -426,7 +441,10 @@ static attn_status plan_all(attn_plan *plan, const attn_options *options, attn_e
     if (attn_agree(plan->mesh.world, "plan", error) != ATTN_OK) return error->status;
 
     /* What is reserved by now outweighs the rest: a problem far too large ends here. */
-    if (!plan->is_imagined) check_memory(plan, options->memory_fraction, error);
+    if (plan->is_imagined)
+        check_tables(plan, error);
+    else
+        check_memory(plan, options->memory_fraction, error);
     if (attn_agree(plan->mesh.world, "memory", error) != ATTN_OK) return error->status;
 
     attn_reach_create(&plan->reach, &mask, &plan->query_layout, &plan->key_layout, error);

@@ -164,6 +164,26 @@ static void the_table_fits_a_terminal_of_80_columns(void) {
     attn_command_free(&result);
 }
 
+/* With a message, and not by the memory of this machine. */
+static void what_is_too_large_to_be_planned_is_refused(void) {
+    attn_command_request request = {
+        .arguments = ATTN_ARGUMENTS("plan", "c.yaml", "--ranks", "4", "--set",
+                                    "sequence.length=1000000000000"),
+        .limit_sec = 60};
+    attn_command_result result;
+    char message[1024];
+
+    attn_cli_begin();
+    attn_cli_write_text("c.yaml", config);
+    request.folder = attn_cli_folder();
+    attn_command_run(&request, &result);
+    CU_ASSERT_EQUAL(result.exit_status, 3);
+    CU_ASSERT_EQUAL(attn_command_errors(&result, message, sizeof message), 1);
+    CU_ASSERT_PTR_NOT_NULL(strstr(message, "a rank would hold"));
+    attn_command_free(&result);
+    attn_cli_end();
+}
+
 /* Rates change what is predicted, and their mistakes have a place. */
 static void the_machine_file_counts(void) {
     attn_command_request request = {
@@ -227,6 +247,7 @@ int main(void) {
         {"a hundred thousand ranks are planned in one process",
          a_hundred_thousand_ranks_are_planned_in_one_process},
         {"the table fits a terminal of 80 columns", the_table_fits_a_terminal_of_80_columns},
+        {"what is too large to be planned is refused", what_is_too_large_to_be_planned_is_refused},
         {"the machine file counts", the_machine_file_counts},
         {"a calibration is a machine file", a_calibration_is_a_machine_file},
     };
