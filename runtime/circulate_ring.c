@@ -18,9 +18,6 @@
  * shard at hand, and a shard comes over the network once per node either way. Sharing would save
  * the copies inside a node, and make its ranks wait for each other at every hop.
  *
- * Ranks of a node share nothing here: a shard crosses the border of a node once in any case, and
- * sharing the copies inside would let all ranks of the node wait for each other at every hop.
- *
  * Restrictions: none; shards may be uneven or empty.
  * Cost: sum over k of up[k] + down[k] messages on the axis (of shards with rows), each of its
  * shard; without a mask P_s − 1 each way on every rank. Memory two of the largest shards that come
