@@ -1,4 +1,5 @@
-"""What scripts/plot.py and scripts/report.py make of the samples in tests/data.
+"""What scripts/plot.py and scripts/report.py make of the samples in tests/data,
+and scripts/timeline.py of a trace.
 
     python3 tests/plots.py
 
@@ -238,6 +239,79 @@ class Plots(unittest.TestCase):
             self.assertIn("apt-get install python3-matplotlib", done.stderr)
 
     # --- report.py ---------------------------------------------------------
+
+    def trace(self, change=lambda trace: None):
+        """A ring of two ranks, made by hand; in microseconds."""
+        events = []
+        for rank in (0, 1):
+            for lane, name in enumerate(("phases", "receive", "send",
+                                         "thread 0"), 1):
+                events.append({"ph": "M", "pid": rank, "tid": lane,
+                               "name": "thread_name", "args": {"name": name}})
+
+            def slice_of(lane, cat, start, length, rank=rank, **args):
+                name = "K/V of 0" if "peer" in args else cat
+                events.append({"ph": "X", "pid": rank, "tid": lane,
+                               "ts": start, "dur": length, "cat": cat,
+                               "name": name, "args": args})
+            slice_of(1, "execute", 0, 100)
+            slice_of(1, "attend", 0, 100)
+            slice_of(1, "wait", 45, 5)
+            slice_of(2, "receive", 1, 40, peer=1 - rank, shard=1 - rank)
+            slice_of(3, "send", 1, 40, peer=1 - rank, shard=rank)
+            for step, start in enumerate((0, 50)):
+                shard = (rank + step) % 2
+                slice_of(4, "step", start, 45, keys_of_shard=shard)
+                slice_of(4, "tile", start, 45)
+                slice_of(4, "block", start, 40)
+        trace = {"traceEvents": events, "otherData": {
+            "mesh": {"heads": 1, "sequence": 2, "circulate": "ring",
+                     "layout": "contiguous"},
+            "length": 64, "heads": 1, "threads": 1}}
+        change(trace)
+        with open(self.path("trace.json"), "w", encoding="utf-8") as file:
+            json.dump(trace, file)
+        return self.path("trace.json")
+
+    def test_a_timeline_has_the_colours_of_what_was_done(self):
+        fills = {}
+        for name, change in (("all", lambda trace: None),
+                             ("no waits", self.without("wait")),
+                             ("no blocks", self.without("block"))):
+            self.run_script("timeline", self.trace(change),
+                            self.path("timeline.svg"))
+            with open(self.path("timeline.svg"), encoding="utf-8") as file:
+                text = file.read()
+            xml.etree.ElementTree.fromstring(text)
+            fills[name] = re.findall("fill: (#[0-9a-f]{6})", text)
+        for shard in ("#0072b2", "#d55e00"):
+            # On each rank a thread and a message; in the legend; and the bar
+            # without height that this is of.
+            self.assertEqual(fills["all"].count(shard), 2 * 2 + 2)
+            self.assertEqual(fills["no blocks"].count(shard), 2 * 2 + 2)
+        self.assertEqual(fills["all"].count("#222222"),
+                         fills["no waits"].count("#222222") + 2)
+
+    @staticmethod
+    def without(cat):
+        def change(trace):
+            trace["traceEvents"] = [event for event in trace["traceEvents"]
+                                    if event.get("cat") != cat]
+        return change
+
+    def test_a_timeline_of_something_else_is_refused(self):
+        def empty(trace):
+            trace["traceEvents"] = []
+        for path in (FIXTURES[0], SUMMARY, self.trace(empty)):
+            done = self.run_script("timeline", path, self.path("no.png"),
+                                   expect=2)
+            self.assertIn(f"{path}: is no trace of attnspan run", done.stderr)
+        self.run_script("timeline", self.path("missing"), self.path("no.png"),
+                        expect=1)
+        self.assertFalse(os.path.exists(self.path("no.png")))
+        self.run_script("timeline", self.trace(), self.path("yes.png"))
+        with open(self.path("yes.png"), "rb") as file:
+            self.assertEqual(file.read(len(PNG)), PNG)
 
     def test_page_needs_nothing_else(self):
         text = self.page("--summary", SUMMARY)
