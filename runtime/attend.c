@@ -25,6 +25,8 @@ typedef struct worker {
     attn_tile_terms terms;
     const char *tile_query; /* of the current tile, and the distance of its rows */
     ptrdiff_t tile_query_stride;
+    attn_trace_lane *lane; /* NULL: nothing is recorded */
+    int32_t step;
 } worker;
 
 /* Floats of a partial of one tile: out, then max, then sum. */
@@ -85,6 +87,18 @@ static attn_status plan_blocks(attn_attend *attend, attn_error *error) {
     return error->status;
 }
 
+/* Of each step all tiles, each with its blocks, and the step itself, here and on each thread. */
+static void expect_events(const attn_attend *attend) {
+    const attn_merge_tree *tree = &attend->tree;
+    int64_t leaves = 0;
+
+    for (int64_t op = 0; op < tree->step_first[tree->step_count]; op++)
+        leaves += tree->ops[op].block >= 0;
+    attn_trace_expect(attend->trace, attn_elems(tree->step_count, attend->threads + 1, 1),
+                      attn_elems(tree->step_count, attend->tiling.count, 1),
+                      attn_elems(leaves, attend->tiling.count, 1));
+}
+
 attn_status attn_attend_plan(attn_attend *attend, attn_buffers *buffers, attn_error *error) {
     const attn_kernel *kernel = attend->kv.kernel;
     int64_t scratch_slots;
@@ -98,6 +112,7 @@ attn_status attn_attend_plan(attn_attend *attend, attn_buffers *buffers, attn_er
                                 &attend->mask, attend->kv.rows, partial_elems(attend), buffers,
                                 error) != ATTN_OK)
         return error->status;
+    if (attend->trace != NULL) expect_events(attend);
     scratch_slots = attend->tree.slots - attend->tree.kept_slots;
     attend->scratch_elems = kernel_scratch_elems(attend) + stacked_query_elems(attend) +
                             visible_elems(attend) + 2 * interval_elems(attend) +
@@ -223,6 +238,7 @@ static void compute_block(worker *self, const attn_tile *tile, const attn_merge_
     const attn_kv_shard *piece = &self->pieces[at->piece];
     attn_range keys = attn_layout_rows_of(kv->rows, (attn_range){op->block, op->block + 1});
     attn_block_args args = {0};
+    int64_t start_ns;
     block_view view = clip_rows(self, tile, keys.first, keys.last);
 
     *slot_empty(self, tile, op->result) = !view.any;
@@ -240,6 +256,7 @@ static void compute_block(worker *self, const attn_tile *tile, const attn_merge_
     args.scale = attend->scale;
     args.terms = attn_attend_terms_block(&attend->terms, tile, keys.first, &self->terms);
     args.scratch = self->kernel_scratch;
+    start_ns = attn_trace_start(self->lane);
     if (kv->is_packed) {
         kv->kernel->attend(&args, slot_partial(self, tile, op->result));
     } else {
@@ -247,6 +264,7 @@ static void compute_block(worker *self, const attn_tile *tile, const attn_merge_
         args.value_stride = attn_kv_layout_value_stride(kv);
         kv->kernel->attend_few(&args, slot_partial(self, tile, op->result));
     }
+    attn_trace_end(self->lane, ATTN_EVENT_block, start_ns, op->block, args.key_count, self->step);
 }
 
 /* Copies the partial of slot `from` to `to`, bit for bit. */
@@ -333,10 +351,11 @@ static void find_queries(worker *self, const attn_tile *tile) {
     self->tile_query_stride = attend->kv.key_dim;
 }
 
-static void run_tile(worker *self, const attn_tile *tile, int32_t step) {
+static void run_tile(worker *self, const attn_tile *tile) {
     const attn_merge_tree *tree = &self->attend->tree;
-    int64_t first = tree->step_first[step];
-    int64_t last = tree->step_first[step + 1];
+    int64_t first = tree->step_first[self->step];
+    int64_t last = tree->step_first[self->step + 1];
+    int64_t start_ns = attn_trace_start(self->lane);
 
     find_queries(self, tile);
     find_keys(self, tile);
@@ -347,15 +366,28 @@ static void run_tile(worker *self, const attn_tile *tile, int32_t step) {
         else
             join(self, tile, &tree->ops[op]);
     }
-    if (step != tree->root_step) return;
-    if (tree->is_empty) *slot_empty(self, tile, tree->root) = 1;
-    finish(self, tile, tree->root);
+    if (self->step == tree->root_step) {
+        if (tree->is_empty) *slot_empty(self, tile, tree->root) = 1;
+        finish(self, tile, tree->root);
+    }
+    attn_trace_end(self->lane, ATTN_EVENT_tile, start_ns, tile->item,
+                   self->attend->heads.first + tile->stack->first_head, tile->first_row);
 }
 
 /* Whether there is nothing to look after between tiles. */
 static int is_quiet(const attn_attend *attend, const attn_transfer *transfer) {
     return attend->on_progress == NULL &&
            (transfer == NULL || (transfer->count == 0 && transfer->on_poll == NULL));
+}
+
+/* The shard whose keys are at hand. */
+static int64_t keys_of_step(const attn_attend *attend, int32_t step) {
+    const attn_arrivals *arrivals = attend->arrivals;
+    int64_t first = arrivals->step_first[step], last = arrivals->step_first[step + 1];
+
+    for (int64_t i = first + 1; i < last; i++)
+        if (arrivals->pieces[i].shard != arrivals->pieces[first].shard) return ATTN_EVENT_NO_SHARD;
+    return first < last ? arrivals->pieces[first].shard : ATTN_EVENT_NO_SHARD;
 }
 
 void attn_attend_step(attn_attend *attend, int32_t step, const void *query, float *out,
@@ -367,14 +399,21 @@ void attn_attend_step(attn_attend *attend, int32_t step, const void *query, floa
     int64_t done = 0;
     double busy_sec = 0;
     int busy_threads = 0;
+    attn_trace_lane *lane = attn_trace_lane_of(attend->trace, ATTN_LANE_PHASES);
+    int64_t start_ns, keys_of = lane == NULL ? 0 : keys_of_step(attend, step);
 
     if (ops == 0 && step != tree->root_step) return;
+    start_ns = attn_trace_start(lane);
 #pragma omp parallel num_threads(attend->threads) reduction(+ : busy_sec, busy_threads)
     {
         int thread = omp_get_thread_num();
         double start = omp_get_wtime(); /* moved on by what is no computing */
         worker self = worker_of(attend, thread);
+        int64_t thread_start_ns;
 
+        self.lane = attn_trace_lane_of(attend->trace, ATTN_LANE_THREADS + thread);
+        self.step = step;
+        thread_start_ns = attn_trace_start(self.lane);
         self.pieces = attend->arrivals->pieces + attend->arrivals->step_first[step];
         self.query = query;
         self.out = out;
@@ -385,7 +424,7 @@ void attn_attend_step(attn_attend *attend, int32_t step, const void *query, floa
             int64_t so_far;
 
             busy_threads = 1;
-            run_tile(&self, &tile, step);
+            run_tile(&self, &tile);
 #pragma omp atomic capture
             so_far = ++done;
             if (thread != 0 || is_quiet(attend, transfer)) continue; /* others may not call MPI */
@@ -398,8 +437,13 @@ void attn_attend_step(attn_attend *attend, int32_t step, const void *query, floa
                         (double)(all > 0 ? all : 1));
             start += omp_get_wtime() - computed;
         }
-        if (busy_threads > 0) busy_sec = omp_get_wtime() - start;
+        if (busy_threads > 0) {
+            busy_sec = omp_get_wtime() - start;
+            attn_trace_end(self.lane, ATTN_EVENT_step, thread_start_ns, step, keys_of,
+                           attend->shard);
+        }
     }
+    attn_trace_end(lane, ATTN_EVENT_step, start_ns, step, keys_of, attend->shard);
     if (busy_threads > 0) attend->compute_sec += busy_sec / busy_threads;
 }
 

@@ -24,6 +24,7 @@
 #include "merge_tree.h"
 #include "status.h"
 #include "tiling.h"
+#include "trace.h"
 #include "transfer.h"
 
 typedef struct attn_attend {
@@ -50,6 +51,7 @@ typedef struct attn_attend {
     double compute_sec; /* since its last reset: of tiles, the mean over threads that had some */
     void (*on_progress)(void *context, double done); /* borrowed */
     void *progress_context;
+    attn_trace *trace; /* borrowed; NULL: nothing is recorded */
 } attn_attend;
 
 /* Bytes of one kept partial of all queries, for which the fields up to with_lse are set. */

@@ -150,6 +150,11 @@ attn_status attn_circulate_plan(attn_circulate *circulate, attn_buffers *buffers
 
     if (circulate->circulation->plan(circulate, buffers, &pieces, error) != ATTN_OK)
         return error->status;
+    /* In each step, and before the first one, no more messages than are in flight at once, and a
+     * wait for them and for each signal. */
+    attn_trace_expect(circulate->attend->trace,
+                      attn_elems(circulate->arrivals.steps + 1, pieces + 1 + ATTN_SHARE_SIGNALS, 1),
+                      0, 0);
     return attn_transfer_create(&circulate->transfer, circulate->axis, pieces, error);
 }
 
@@ -161,12 +166,22 @@ attn_status attn_circulate_allocate(attn_circulate *circulate, attn_error *error
     return attn_node_share_allocate(&circulate->share, error);
 }
 
+void attn_circulate_wait_node(attn_circulate *circulate, attn_share_signal signal) {
+    attn_trace_lane *lane = attn_trace_lane_of(circulate->attend->trace, ATTN_LANE_PHASES);
+    int64_t start_ns;
+
+    if (attn_node_share_is_there(&circulate->share, signal)) return;
+    start_ns = attn_trace_start(lane);
+    attn_node_share_wait(&circulate->share, signal);
+    attn_trace_end(lane, ATTN_EVENT_wait_node, start_ns, signal, 0, 0);
+}
+
 void attn_circulate_own(attn_circulate *circulate) {
     char *data = circulate->circulation->shares
                      ? attn_node_share_part(&circulate->share, circulate->shard, 0)
                      : circulate->blocks[0];
 
-    attn_node_share_wait(&circulate->share, ATTN_SHARE_LEFT);
+    attn_circulate_wait_node(circulate, ATTN_SHARE_LEFT);
     for (int64_t i = 0; i < circulate->slice_count; i++) {
         circulate->own[i].data = data;
         data += circulate->own[i].bytes;

@@ -107,6 +107,9 @@ void attn_circulate_sends(const attn_circulate *circulate, attn_send_visit *visi
  * ATTN_ERR_MEMORY. */
 attn_status attn_circulate_allocate(attn_circulate *circulate, attn_error *error);
 
+/* Waits for a signal of those that share; an event of the trace, if it is not there yet. */
+void attn_circulate_wait_node(attn_circulate *circulate, attn_share_signal signal);
+
 /* This rank's own shard, to be packed into before an execution: circulate->own, slice_count
  * slices, which now have their data: one behind the other in blocks[0]. Waits until those that
  * share have left the execution before. */

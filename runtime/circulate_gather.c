@@ -233,6 +233,7 @@ static int is_sent(const attn_circulate *circulate, int to, int64_t slice) {
 static void send_slice(attn_circulate *circulate, int64_t slice) {
     const attn_kv_shard *own = &circulate->own[slice];
 
+    circulate->transfer.cargo = (attn_cargo){ATTN_CARGO_key_values, circulate->shard, slice};
     for (int distance = 1; distance < circulate->shard_count; distance++) {
         int to = (circulate->shard + distance) % circulate->shard_count;
 
@@ -246,6 +247,7 @@ static void receive_dealt(attn_circulate *circulate, int64_t slice) {
         if (attn_gather_deal_at(deal_of(circulate), circulate, slice, k)->receiver !=
             circulate->shard)
             continue;
+        circulate->transfer.cargo = (attn_cargo){ATTN_CARGO_key_values, k, slice};
         attn_transfer_receive(&circulate->transfer, place_of(circulate, k, slice),
                               attn_circulate_slice_of(circulate, k, slice)->bytes, k);
     }
@@ -287,7 +289,7 @@ static void start(attn_circulate *circulate, int64_t slice) {
 static void wait_for(attn_circulate *circulate, attn_share_signal signal) {
     double start = MPI_Wtime();
 
-    attn_node_share_wait(&circulate->share, signal);
+    attn_circulate_wait_node(circulate, signal);
     circulate->transfer.wait_sec += MPI_Wtime() - start;
     move_on(circulate);
 }

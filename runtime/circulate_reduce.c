@@ -275,10 +275,12 @@ static void start_queries(attn_circulate *circulate, const attn_reduce *self, co
     for (int turn = 1; turn < circulate->shard_count; turn++) {
         const reduce_part *part = &self->parts[turn];
 
+        circulate->transfer.cargo = (attn_cargo){ATTN_CARGO_queries, part->shard, 0};
         if (part->is_wanted)
             attn_transfer_receive(&circulate->transfer, part->query, part->query_bytes,
                                   part->shard);
     }
+    circulate->transfer.cargo = (attn_cargo){ATTN_CARGO_queries, circulate->shard, 0};
     for (int distance = 1; distance < circulate->shard_count; distance++) {
         int to = (circulate->shard + distance) % circulate->shard_count;
 
@@ -298,6 +300,8 @@ static int64_t start_receiving(attn_circulate *circulate, const attn_reduce *sel
         const attn_attend *attend = &self->parts[self->messages[i].part].attend;
 
         if (message->is_sent) continue;
+        circulate->transfer.cargo =
+            (attn_cargo){ATTN_CARGO_partials, self->parts[self->messages[i].part].shard, 0};
         attn_transfer_receive(&circulate->transfer, attn_attend_incoming(attend, message),
                               attn_attend_message_bytes(attend, message), message->peer);
     }
@@ -309,6 +313,7 @@ static void start_sending(attn_circulate *circulate, const attn_reduce *self, in
                           int64_t first, int64_t last) {
     const attn_attend *attend = &self->parts[turn].attend;
 
+    circulate->transfer.cargo = (attn_cargo){ATTN_CARGO_partials, self->parts[turn].shard, 0};
     for (int64_t i = first; i < last; i++) {
         const attn_merge_message *message = self->messages[i].message;
 

@@ -181,16 +181,22 @@ static attn_status plan(attn_circulate *circulate, attn_buffers *buffers, int64_
     return attn_ok(error);
 }
 
+static attn_cargo cargo_of(const attn_circulate *circulate, int shard) {
+    return (attn_cargo){ATTN_CARGO_key_values, modulo(shard, circulate->shard_count), 0};
+}
+
 /* Starts what brings step `step` about. */
 static void start(attn_circulate *circulate, int step) {
     ring_step at = step_at(circulate, step);
     int shards = circulate->shard_count, side = at.is_down ? -1 : 1;
     int from = step == 0 || at.distance == 1 ? 0 : step - 1; /* the step that brought `going` */
 
+    circulate->transfer.cargo = cargo_of(circulate, coming(circulate, at));
     if (travels(circulate, coming(circulate, at), at))
         attn_transfer_receive(&circulate->transfer, circulate->blocks[buffer_of(circulate, step)],
                               shard_of(circulate, coming(circulate, at))->bytes,
                               modulo(circulate->shard - side, shards));
+    circulate->transfer.cargo = cargo_of(circulate, going(circulate, at));
     if (travels(circulate, going(circulate, at), at))
         attn_transfer_send(&circulate->transfer, circulate->blocks[buffer_of(circulate, from)],
                            shard_of(circulate, going(circulate, at))->bytes,

@@ -8,6 +8,7 @@
 #include "job.h"
 #include "progress.h"
 #include "report.h"
+#include "trace_file.h"
 #include "verify.h"
 
 /* Seconds since *clock, which restarts. */
@@ -21,12 +22,17 @@ static double lap(double *clock) {
 /* Loads, computes, verifies and writes; fills in this rank's seconds. Verification
  * is not part of any phase, nor of the total. */
 static attn_status compute(attn_job *job, double seconds[ATTN_PHASES],
-                           attn_verification *verification, attn_progress *progress,
-                           attn_error *error) {
-    double clock = MPI_Wtime(), execution_sec;
+                           attn_verification *verification, attn_trace_notes *notes,
+                           attn_progress *progress, attn_error *error) {
+    attn_span *spans = notes->spans;
+    double clock, execution_sec;
     attn_stats stats;
 
+    attn_trace_file_begin(job, notes);
+    clock = MPI_Wtime();
+    spans[ATTN_SPAN_LOAD].start_ns = attn_trace_file_clock(job);
     if (attn_job_load(job, error) != ATTN_OK) return error->status;
+    spans[ATTN_SPAN_LOAD].end_ns = attn_trace_file_clock(job);
     seconds[ATTN_PHASE_load] = lap(&clock);
     attn_job_execute(job);
     execution_sec = lap(&clock);
@@ -36,11 +42,15 @@ static attn_status compute(attn_job *job, double seconds[ATTN_PHASES],
     seconds[ATTN_PHASE_exchange] = stats.exchange_sec;
     seconds[ATTN_PHASE_attend] = stats.attend_sec;
     seconds[ATTN_PHASE_output] = stats.output_sec;
-    if (attn_job_check_finite(job, error) != ATTN_OK ||
-        attn_verify(job, verification, error) != ATTN_OK)
-        return error->status;
+    if (attn_job_check_finite(job, error) != ATTN_OK) return error->status;
+    spans[ATTN_SPAN_VERIFY].start_ns = attn_trace_file_clock(job);
+    attn_verify(job, verification, error);
+    spans[ATTN_SPAN_VERIFY].end_ns = attn_trace_file_clock(job);
+    if (error->status != ATTN_OK) return error->status;
     clock = MPI_Wtime();
+    spans[ATTN_SPAN_WRITE].start_ns = attn_trace_file_clock(job);
     if (attn_job_write(job, error) != ATTN_OK) return error->status;
+    spans[ATTN_SPAN_WRITE].end_ns = attn_trace_file_clock(job);
     seconds[ATTN_PHASE_write] = lap(&clock);
     seconds[ATTN_PHASE_total] =
         seconds[ATTN_PHASE_load] + execution_sec + seconds[ATTN_PHASE_write];
@@ -62,12 +72,14 @@ static attn_status write_report(const attn_job *job, const attn_report *report, 
     return attn_agree(job->comm, "report", error);
 }
 
-/* Also after a failed verification, whose figures the user wants to see; its y and
- * lse were not written. */
+/* The trace and the report. Also after a failed verification, whose figures the user wants to
+ * see; its y and lse were not written. */
 static attn_status report(const attn_job *job, const double seconds[ATTN_PHASES],
-                          const attn_verification *verification, attn_error *error) {
+                          const attn_verification *verification, const attn_trace_notes *notes,
+                          attn_error *error) {
     attn_report collected;
 
+    if (attn_trace_file_write(job, notes, error) != ATTN_OK) return error->status;
     if (attn_report_collect(job, seconds, verification, &collected, error) == ATTN_OK &&
         write_report(job, &collected, error) == ATTN_OK && job->rank == 0)
         attn_report_print(job, &collected);
@@ -79,6 +91,7 @@ attn_status attn_cmd_run(MPI_Comm comm, const attn_cmdline *cmdline, attn_error 
     attn_job *job;
     double seconds[ATTN_PHASES] = {0};
     attn_verification verification = {0};
+    attn_trace_notes notes = {0};
     attn_options callbacks = {0};
     attn_progress progress;
 
@@ -89,12 +102,12 @@ attn_status attn_cmd_run(MPI_Comm comm, const attn_cmdline *cmdline, attn_error 
     if (attn_job_configure(job, cmdline, error) == ATTN_OK &&
         attn_job_plan(job, &callbacks, error) == ATTN_OK &&
         attn_job_begin_outputs(job, error) == ATTN_OK)
-        compute(job, seconds, &verification, &progress, error);
+        compute(job, seconds, &verification, &notes, &progress, error);
     if (error->status == ATTN_OK) {
-        report(job, seconds, &verification, error);
+        report(job, seconds, &verification, &notes, error);
     } else if (error->status == ATTN_ERR_VERIFY) {
         attn_error reporting;
-        if (report(job, seconds, &verification, &reporting) != ATTN_OK) *error = reporting;
+        if (report(job, seconds, &verification, &notes, &reporting) != ATTN_OK) *error = reporting;
     }
     attn_job_destroy(job);
     return error->status;

@@ -123,7 +123,9 @@ typedef struct attn_config {
         int32_t synthetic_tensors;  /* attn_synthetic */
     } input;
     struct {
-        char y[ATTN_PATH_BYTES], lse[ATTN_PATH_BYTES], report[ATTN_PATH_BYTES]; /* "": none */
+        /* "": none. */
+        char y[ATTN_PATH_BYTES], lse[ATTN_PATH_BYTES], report[ATTN_PATH_BYTES];
+        char trace[ATTN_PATH_BYTES];
     } output;
     struct {
         int64_t rows;     /* rows to recompute in fp64; 0: none */

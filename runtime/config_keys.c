@@ -176,6 +176,7 @@ static const attn_config_key keys[] = {
     {"output.y", "the result", OUTPUT_PATH(output.y)},
     {"output.lse", "log-sum-exp of the scores", OUTPUT_PATH(output.lse)},
     {"output.report", "measurements", OUTPUT_PATH(output.report)},
+    {"output.trace", "what each rank did when", OUTPUT_PATH(output.trace)},
 
     {"verify", "comparison with the fp64 oracle", SECTION},
     {"verify.rows", "rows to recompute", INTEGER(verify.rows, 0, MOST_PARTS), DEFAULT(0)},

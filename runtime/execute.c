@@ -13,12 +13,25 @@
 #include "plan_sends.h"
 #include "plan_state.h"
 
-/* Adds the time since *clock to *phase_sec and restarts the clock. */
-static void lap(double *clock, double *phase_sec) {
+/* Since when a phase runs. */
+typedef struct phase_clock {
+    double start_sec;
+    int64_t start_ns; /* of the trace, if there is one */
+    int64_t first_ns; /* of the execution */
+} phase_clock;
+
+static attn_trace_lane *phases_of(const attn_plan *plan) {
+    return attn_trace_lane_of(plan->trace, ATTN_LANE_PHASES);
+}
+
+/* Ends a phase: adds its time to *phase_sec, and restarts the clock. */
+static void lap(attn_plan *plan, phase_clock *clock, attn_event_kind phase, double *phase_sec) {
     double now = MPI_Wtime();
 
-    *phase_sec += now - *clock;
-    *clock = now;
+    *phase_sec += now - clock->start_sec;
+    clock->start_sec = now;
+    attn_trace_end(phases_of(plan), phase, clock->start_ns, 0, 0, 0);
+    clock->start_ns = attn_trace_start(phases_of(plan));
 }
 
 enum { TRANSFERS = 5 };
@@ -32,18 +45,23 @@ static void list_transfers(attn_plan *plan, attn_transfer *transfers[TRANSFERS])
     transfers[4] = &plan->circulate.transfer;
 }
 
-static void start(attn_plan *plan) {
+static phase_clock start(attn_plan *plan) {
     attn_transfer *transfers[TRANSFERS];
+    phase_clock clock = {.start_sec = MPI_Wtime()};
 
+    attn_trace_reset(plan->trace);
+    clock.start_ns = clock.first_ns = attn_trace_start(phases_of(plan));
     plan->stats = (attn_stats){0};
     list_transfers(plan, transfers);
     for (int i = 0; i < TRANSFERS; i++) attn_transfer_reset(transfers[i]);
     plan->attend.compute_sec = 0;
+    return clock;
 }
 
-static void stop(attn_plan *plan) {
+static void stop(attn_plan *plan, const phase_clock *clock) {
     attn_transfer *transfers[TRANSFERS];
 
+    attn_trace_end(phases_of(plan), ATTN_EVENT_execute, clock->first_ns, 0, 0, 0);
     list_transfers(plan, transfers);
     for (int i = 0; i < TRANSFERS; i++) {
         plan->stats.sent_bytes += transfers[i]->sent_bytes;
@@ -73,7 +91,8 @@ static attn_kv_source source_of(const attn_plan *plan, const attn_head_tensor *t
 /* From the regions of query, key and value to those of the output. k and v as the caller gave
  * them, or NULL. */
 static void attend_between_exchanges(attn_plan *plan, const float *k, const float *v,
-                                     double *clock) {
+                                     phase_clock *clock) {
+    int64_t pack_ns;
     double before;
 
     attn_exchange_to_heads(&plan->query.exchange);
@@ -82,8 +101,9 @@ static void attend_between_exchanges(attn_plan *plan, const float *k, const floa
     attn_exchange_wait(&plan->query.exchange);
     attn_exchange_wait(&plan->key.exchange);
     attn_exchange_wait(&plan->value.exchange);
-    lap(clock, &plan->stats.exchange_sec);
+    lap(plan, clock, ATTN_EVENT_exchange, &plan->stats.exchange_sec);
 
+    pack_ns = attn_trace_start(phases_of(plan));
     plan->key_source = source_of(plan, &plan->key, k);
     plan->value_source = source_of(plan, &plan->value, v);
     before = MPI_Wtime();
@@ -91,52 +111,57 @@ static void attend_between_exchanges(attn_plan *plan, const float *k, const floa
     plan->stats.wait_sec += MPI_Wtime() - before;
     for (int64_t i = 0; i < plan->circulate.slice_count; i++)
         attn_kv_shard_pack(&plan->kv_layout, &plan->circulate.own[i], plan->threads);
+    attn_trace_end(phases_of(plan), ATTN_EVENT_pack, pack_ns, 0, 0, 0);
     attn_circulate_execute(&plan->circulate, &plan->attend, plan->query.exchange.shard,
                            (float *)(void *)plan->output.exchange.shard);
-    lap(clock, &plan->stats.attend_sec);
+    lap(plan, clock, ATTN_EVENT_attend, &plan->stats.attend_sec);
 
     attn_exchange_to_rows(&plan->output.exchange);
     attn_exchange_wait(&plan->output.exchange);
-    lap(clock, &plan->stats.exchange_sec);
+    lap(plan, clock, ATTN_EVENT_exchange, &plan->stats.exchange_sec);
 }
 
 void attn_execute_layer(attn_plan *plan, const attn_weights *weights, const float *x,
                         const float *memory, float *y, float *lse) {
-    double clock = MPI_Wtime();
+    phase_clock clock;
 
     assert(plan->problem.model_dim > 0);
     assert((memory != NULL) == (plan->problem.memory_dim > 0));
     assert(lse == NULL || plan->with_lse);
-    start(plan);
+    clock = start(plan);
     attn_project_inputs(&plan->project, weights, x, memory);
-    lap(&clock, &plan->stats.project_sec);
+    lap(plan, &clock, ATTN_EVENT_project, &plan->stats.project_sec);
     attend_between_exchanges(plan, NULL, NULL, &clock);
     attn_project_output(&plan->project, weights, y);
     if (lse != NULL) attn_head_tensor_gather_lse(&plan->output, lse);
-    lap(&clock, &plan->stats.output_sec);
-    stop(plan);
+    lap(plan, &clock, ATTN_EVENT_output, &plan->stats.output_sec);
+    stop(plan, &clock);
 }
 
 void attn_execute(attn_plan *plan, const float *q, const float *k, const float *v, float *out,
                   float *lse) {
-    double clock = MPI_Wtime();
+    phase_clock clock;
 
     assert(plan->problem.model_dim == 0);
     assert(lse == NULL || plan->with_lse);
-    start(plan);
+    clock = start(plan);
     attn_head_tensor_scatter(&plan->query, q, plan->threads);
     if (!plan->key.in_place) attn_head_tensor_scatter(&plan->key, k, plan->threads);
     if (!plan->value.in_place) attn_head_tensor_scatter(&plan->value, v, plan->threads);
-    lap(&clock, &plan->stats.project_sec);
+    lap(plan, &clock, ATTN_EVENT_project, &plan->stats.project_sec);
     attend_between_exchanges(plan, k, v, &clock);
     attn_head_tensor_gather(&plan->output, out, plan->threads);
     if (lse != NULL) attn_head_tensor_gather_lse(&plan->output, lse);
-    lap(&clock, &plan->stats.output_sec);
-    stop(plan);
+    lap(plan, &clock, ATTN_EVENT_output, &plan->stats.output_sec);
+    stop(plan, &clock);
 }
 
 attn_stats attn_plan_stats(const attn_plan *plan) {
     return plan->stats;
+}
+
+const attn_trace *attn_plan_trace(const attn_plan *plan) {
+    return plan->trace;
 }
 
 float *attn_plan_bias(attn_plan *plan) {

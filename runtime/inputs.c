@@ -178,7 +178,8 @@ static attn_status check_shards(const attn_config *config, const attn_weight_fil
         const char *key, *path;
     } outputs[] = {{"output.y", config->output.y},
                    {"output.lse", config->output.lse},
-                   {"output.report", config->output.report}};
+                   {"output.report", config->output.report},
+                   {"output.trace", config->output.trace}};
 
     for (size_t i = 0; i < sizeof outputs / sizeof *outputs; i++)
         if (holds_weights(weights, outputs[i].path))

@@ -161,7 +161,8 @@ attn_options attn_job_options(const attn_job *job) {
                           .storage = (attn_storage)config->compute.dtype,
                           .threads = (int32_t)or_auto(config->parallel.threads),
                           .machine = &job->machine,
-                          .with_lse = wants_lse(job)};
+                          .with_lse = wants_lse(job),
+                          .with_trace = config->output.trace[0] != '\0'};
 }
 
 attn_status attn_job_plan(attn_job *job, const attn_options *callbacks, attn_error *error) {
@@ -334,13 +335,16 @@ attn_status attn_job_load(attn_job *job, attn_error *error) {
 
 /* --- outputs ---------------------------------------------------------------- */
 
-/* The report is written in one go at the end; here rank 0 finds out whether it can be. */
-static attn_status try_report(const attn_job *job, attn_error *error) {
+/* Report and trace are written in one go at the end; here rank 0 finds out whether they can be. */
+static attn_status try_later_files(const attn_job *job, attn_error *error) {
+    const char *const paths[] = {job->config.output.report, job->config.output.trace};
     char temporary[ATTN_PATH_BYTES];
 
-    if (job->rank == 0 && job->config.output.report[0] != '\0' &&
-        attn_file_begin(job->config.output.report, temporary, error) == ATTN_OK)
+    for (size_t i = 0; i < sizeof paths / sizeof *paths && job->rank == 0; i++) {
+        if (paths[i][0] == '\0') continue;
+        if (attn_file_begin(paths[i], temporary, error) != ATTN_OK) break;
         unlink(temporary);
+    }
     return attn_agree(job->comm, "output", error);
 }
 
@@ -362,7 +366,7 @@ attn_status attn_job_begin_outputs(attn_job *job, attn_error *error) {
                                       error) != ATTN_OK)
             return error->status;
     }
-    return try_report(job, error);
+    return try_later_files(job, error);
 }
 
 /* Every rank commits, also one that failed to write: the writer keeps a failure,

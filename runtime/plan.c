@@ -15,6 +15,7 @@
 #include "plan_state.h"
 #include "terms_spec.h"
 #include "topology.h"
+#include "transfer_log.h"
 
 /* --- what is asked for ------------------------------------------------------ */
 
@@ -328,6 +329,7 @@ static void describe_attend(attn_plan *plan, const attn_options *options) {
         .with_lse = plan->with_lse,
         .on_progress = options->on_progress,
         .progress_context = options->progress_context,
+        .trace = plan->trace,
     };
     attn_attend_terms_plan(&plan->attend.terms, problem, plan->attend.queries, plan->attend.heads,
                            &plan->buffers);
@@ -371,6 +373,37 @@ static void tell_transfers(attn_plan *plan) {
     set_near(&plan->value.exchange.transfer, members);
     set_near(&plan->output.exchange.transfer, members);
     set_near(&plan->circulate.transfer, attn_mesh_near_shards(&plan->mesh));
+}
+
+/* Events of phases and exchanges; and where messages go. The others are expected by now. */
+static attn_status plan_trace(attn_plan *plan, attn_error *error) {
+    const attn_mesh *mesh = &plan->mesh;
+    enum { PHASES = ATTN_EVENT_pack + 2, EXCHANGES = 4 }; /* exchange is there twice */
+    const struct {
+        attn_transfer *transfer;
+        attn_cargo_kind cargo;
+    } exchanges[EXCHANGES] = {{&plan->query.exchange.transfer, ATTN_CARGO_query},
+                              {&plan->key.exchange.transfer, ATTN_CARGO_key},
+                              {&plan->value.exchange.transfer, ATTN_CARGO_value},
+                              {&plan->output.exchange.transfer, ATTN_CARGO_output}};
+
+    if (plan->trace == NULL) return attn_ok(error);
+    attn_trace_expect(plan->trace, PHASES, 0, 0);
+    for (int i = 0; i < EXCHANGES; i++) {
+        attn_transfer *transfer = exchanges[i].transfer;
+
+        if (transfer->capacity == 0) continue; /* nothing is ever sent, or not even planned */
+        transfer->cargo = (attn_cargo){exchanges[i].cargo, mesh->shard, 0};
+        attn_trace_expect(plan->trace, (int64_t)transfer->capacity + 1, 0, 0);
+        if (plan->is_imagined) continue; /* without anybody to send to */
+        if (attn_transfer_log_create(transfer, plan->trace, mesh->shard * mesh->members, 1,
+                                     error) != ATTN_OK)
+            return error->status;
+    }
+    attn_trace_plan(plan->trace, &plan->buffers);
+    if (plan->is_imagined) return attn_ok(error);
+    return attn_transfer_log_create(&plan->circulate.transfer, plan->trace, mesh->member,
+                                    mesh->members, error);
 }
 
 /* Whether all ranks of a node fit into its memory together; what they share is counted once, as
@@ -429,7 +462,9 @@ static attn_status plan_all(attn_plan *plan, const attn_options *options, attn_e
     attn_mask mask = attn_mask_spec_mask(&plan->problem);
 
     attn_ok(error);
-    if (deal_rows(plan, error) == ATTN_OK) {
+    if (deal_rows(plan, error) == ATTN_OK &&
+        (!options->with_trace ||
+         attn_trace_create(plan->threads, &plan->trace, error) == ATTN_OK)) {
         count_callers_arrays(plan);
         if (plan_tensors(plan, error) == ATTN_OK && find_imbalance(plan, error) == ATTN_OK) {
             plan_prepare(plan);
@@ -449,7 +484,7 @@ static attn_status plan_all(attn_plan *plan, const attn_options *options, attn_e
 
     attn_reach_create(&plan->reach, &mask, &plan->query_layout, &plan->key_layout, error);
     if (attn_agree(plan->mesh.world, "reach", error) != ATTN_OK) return error->status;
-    plan_circulate(plan, options->share_nodes, error);
+    if (plan_circulate(plan, options->share_nodes, error) == ATTN_OK) plan_trace(plan, error);
     if (attn_agree(plan->mesh.world, "attend", error) != ATTN_OK || plan->is_imagined)
         return error->status;
     check_memory(plan, options->memory_fraction, error);
@@ -608,6 +643,7 @@ void attn_plan_destroy(attn_plan *plan) {
     attn_layout_destroy(&plan->key_layout);
     attn_layout_destroy(&plan->query_layout);
     attn_mesh_destroy(&plan->mesh);
+    attn_trace_destroy(plan->trace);
     free(plan->terms_arrays);
     free(plan->mask_arrays);
     free(plan);

@@ -15,6 +15,7 @@
 #include "qk_prepare.h"
 #include "reach.h"
 #include "row_list.h"
+#include "trace.h"
 
 struct attn_plan {
     attn_problem problem; /* scale filled in; its arrays are the next two */
@@ -25,7 +26,8 @@ struct attn_plan {
     const attn_kernel *kernel; /* of the storage that was asked for */
     int threads;               /* of this rank */
     int with_lse;
-    int is_imagined; /* of a rank that is not here: without buffers */
+    int is_imagined;   /* of a rank that is not here: without buffers */
+    attn_trace *trace; /* owned; NULL: none is wanted */
     attn_layout query_layout, key_layout;
     double imbalance; /* of the shards' pairs */
     attn_reach reach;

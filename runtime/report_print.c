@@ -183,7 +183,7 @@ static const char *short_path(const char *path) {
 
 void attn_report_print(const attn_job *job, const attn_report *report) {
     const char *const paths[] = {job->config.output.y, job->config.output.lse,
-                                 job->config.output.report};
+                                 job->config.output.report, job->config.output.trace};
     const char *label = "wrote";
 
     print_problem(job, report);

@@ -6,6 +6,7 @@
 
 #include "memory.h"
 #include "transfer_limit.h"
+#include "transfer_log.h"
 
 enum { TAG = 1 };
 
@@ -37,6 +38,8 @@ static MPI_Request *next_request(attn_transfer *transfer) {
 }
 
 void attn_transfer_send(attn_transfer *transfer, const void *data, int64_t bytes, int peer) {
+    if (transfer->log != NULL && bytes > 0)
+        attn_transfer_log_start(transfer, ATTN_EVENT_send, bytes, peer);
     for (int64_t done = 0; done < bytes; done += transfer->piece_bytes) {
         int count = piece_count(transfer, bytes - done);
         ATTN_MPI(MPI_Isend((const char *)data + done, count, MPI_BYTE, peer, TAG, transfer->comm,
@@ -49,6 +52,8 @@ void attn_transfer_send(attn_transfer *transfer, const void *data, int64_t bytes
 }
 
 void attn_transfer_receive(attn_transfer *transfer, void *data, int64_t bytes, int peer) {
+    if (transfer->log != NULL && bytes > 0)
+        attn_transfer_log_start(transfer, ATTN_EVENT_receive, bytes, peer);
     for (int64_t done = 0; done < bytes; done += transfer->piece_bytes) {
         int count = piece_count(transfer, bytes - done);
         ATTN_MPI(MPI_Irecv((char *)data + done, count, MPI_BYTE, peer, TAG, transfer->comm,
@@ -62,6 +67,7 @@ void attn_transfer_reset(attn_transfer *transfer) {
     transfer->crossed_bytes = 0;
     transfer->wait_sec = 0;
     transfer->flight_sec = 0;
+    if (transfer->log != NULL) attn_transfer_log_reset(transfer);
 }
 
 static void land(attn_transfer *transfer, double now) {
@@ -85,7 +91,10 @@ void attn_transfer_poll(attn_transfer *transfer) {
     int done;
 
     if (transfer->count > 0) {
-        ATTN_MPI(MPI_Testall(transfer->count, transfer->requests, &done, MPI_STATUSES_IGNORE));
+        if (transfer->log != NULL)
+            done = attn_transfer_log_test(transfer);
+        else
+            ATTN_MPI(MPI_Testall(transfer->count, transfer->requests, &done, MPI_STATUSES_IGNORE));
         if (done) land(transfer, MPI_Wtime());
     }
     if (transfer->on_poll != NULL) transfer->on_poll(transfer->poll_context);
@@ -96,7 +105,10 @@ void attn_transfer_wait(attn_transfer *transfer) {
 
     if (transfer->count == 0) return;
     start = MPI_Wtime();
-    ATTN_MPI(MPI_Waitall(transfer->count, transfer->requests, MPI_STATUSES_IGNORE));
+    if (transfer->log != NULL)
+        attn_transfer_log_wait(transfer);
+    else
+        ATTN_MPI(MPI_Waitall(transfer->count, transfer->requests, MPI_STATUSES_IGNORE));
     end = MPI_Wtime();
     transfer->wait_sec += end - start;
     land(transfer, end);
@@ -112,6 +124,7 @@ void attn_broadcast_floats(MPI_Comm comm, float *data, int64_t elems) {
 
 void attn_transfer_destroy(attn_transfer *transfer) {
     assert(transfer->count == 0);
+    attn_transfer_log_destroy(transfer);
     free(transfer->requests);
     *transfer = (attn_transfer){0};
 }

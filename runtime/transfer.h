@@ -6,6 +6,9 @@
  *
  * Use: attn_transfer_create with room for the most pieces in flight; then, as
  * often as wanted, any number of sends and receives, tests, and one wait.
+ *
+ * With a trace each message is an event, from its start until it is seen done: then requests are
+ * tested one by one, instead of all together.
  */
 #ifndef ATTN_RUNTIME_TRANSFER_H
 #define ATTN_RUNTIME_TRANSFER_H
@@ -14,6 +17,15 @@
 #include <stdint.h>
 
 #include "status.h"
+#include "trace.h"
+
+/* What the next messages carry, for the trace. */
+typedef struct attn_cargo {
+    attn_cargo_kind kind;
+    int64_t shard, slice;
+} attn_cargo;
+
+typedef struct attn_transfer_log attn_transfer_log;
 
 typedef struct attn_transfer {
     MPI_Comm comm;         /* borrowed */
@@ -35,6 +47,9 @@ typedef struct attn_transfer {
 
     int is_open;    /* more is to come: the flight goes on between messages */
     double started; /* when the first of those in flight was */
+
+    attn_cargo cargo;       /* set by the owner before it sends or receives */
+    attn_transfer_log *log; /* owned; NULL: without a trace */
 } attn_transfer;
 
 /* Told of a message that an execution sends: `bytes` > 0 bytes to rank `peer` of its communicator.
@@ -52,7 +67,7 @@ attn_status attn_transfer_create(attn_transfer *transfer, MPI_Comm comm, int64_t
 void attn_transfer_send(attn_transfer *transfer, const void *data, int64_t bytes, int peer);
 void attn_transfer_receive(attn_transfer *transfer, void *data, int64_t bytes, int peer);
 
-/* Forgets bytes, messages and times. */
+/* Forgets bytes, messages and times; nothing is in flight. */
 void attn_transfer_reset(attn_transfer *transfer);
 
 /* Counts as one flight all that is started until it is closed, though nothing be under way at

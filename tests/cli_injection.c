@@ -36,7 +36,7 @@ static void write_inputs(void) {
     attn_cli_write_text("layer.yaml",
                         "attention: {heads: 4, mask: {causal: true, bias: bias.npy}, alibi: true}\n"
                         "input: {x: x.npy, weights: {file: layer.safetensors}}\n"
-                        "output: {y: y.npy, lse: lse.npy, report: report.json}\n"
+                        "output: {y: y.npy, lse: lse.npy, report: report.json, trace: t.json}\n"
                         "verify: {rows: 8}\n");
     attn_cli_write_text("qkv.yaml",
                         "attention: {heads: 4}\n"
@@ -95,10 +95,10 @@ static void plant_all(const char *const *arguments, const boundary_row *rows, si
 /* What stands in the folder `out` after a failure: files of the final names, whole, and
  * no others. Outputs are written one after the other, so a late failure keeps the first. */
 static int only_whole_outputs(void) {
-    static const char *const names[] = {"y.npy", "lse.npy", "report.json"};
+    static const char *const names[] = {"y.npy", "lse.npy", "report.json", "t.json"};
     int found = 0;
 
-    for (int i = 0; i < 3; i++) {
+    for (int i = 0; i < 4; i++) {
         char out[32], whole[32];
         snprintf(out, sizeof out, "out/%s", names[i]);
         snprintf(whole, sizeof whole, "whole/%s", names[i]);
@@ -151,7 +151,7 @@ static void a_run_fails_closed_at_each_agreement(void) {
         {"mesh", 0},    {"choose", 0},   {"plan", 0},    {"memory", 0}, {"reach", 0},
         {"attend", 0},  {"allocate", 0}, {"output", 0},  {"arrays", 0}, {"open", 0},
         {"load", 0},    {"weights", 0},  {"compute", 0}, {"verify", 0}, {"write", 0},
-        {"report", 0},  {"mask", 0},     {"terms", 0},
+        {"report", 0},  {"mask", 0},     {"terms", 0},   {"trace", 0},
     };
     enum { ROWS_COUNT = sizeof rows / sizeof *rows, MOST_AGREEMENTS = 200 };
     const attn_command_request request = {
@@ -207,13 +207,14 @@ static void info_fails_closed(void) {
 /* Nothing that is there already may suffer from a run that fails late. */
 static void earlier_outputs_outlive_a_failed_run(void) {
     static const char *const arguments[] = {"run", "layer.yaml", "--output-dir", "out", NULL};
-    static const char *const names[] = {"out/y.npy", "out/lse.npy", "out/report.json"};
+    static const char *const names[] = {"out/y.npy", "out/lse.npy", "out/report.json",
+                                        "out/t.json"};
     static const char *const late[] = {"output", "load", "verify", "write"};
 
     mkdir(attn_cli_path("out"), 0777);
-    for (int i = 0; i < 3; i++) attn_cli_write_text(names[i], names[i]);
+    for (int i = 0; i < 4; i++) attn_cli_write_text(names[i], names[i]);
     for (size_t i = 0; i < sizeof late / sizeof *late; i++) plant(arguments, late[i], 1, 0);
-    for (int i = 0; i < 3; i++) CU_ASSERT(attn_cli_holds_text(names[i], names[i]));
+    for (int i = 0; i < 4; i++) CU_ASSERT(attn_cli_holds_text(names[i], names[i]));
     attn_scratch_remove(attn_cli_path("out"));
 }
 

@@ -373,6 +373,8 @@ static void test_contradictions(void) {
          "c.yaml:3:45: input.synthetic.d_memory: means nothing for tensors: qkv"},
         {GOOD "output: {y: a.npy, lse: a.npy}",
          "c.yaml:3:25: output.lse: would overwrite the file of output.y; must be a file of its"},
+        {GOOD "output: {report: a.json, trace: a.json}",
+         "output.trace: would overwrite the file of output.report; must be a file of its own"},
         {HEADS "input: {x: /d/x.npy, weights: {file: w}}\noutput: {y: /d/x.npy}",
          "output.y: would overwrite the file of input.x"},
         {HEADS "input: {q: /d/a#q, k: /d/a#k, v: /d/a#v}\noutput: {y: /d/a}",

@@ -105,6 +105,7 @@ typedef struct attn_options {
     int32_t threads;             /* OpenMP threads of a rank, or ATTN_PLAN_AUTO */
     const attn_machine *machine; /* its rates tell what is fastest; NULL: attn_machine_default() */
     int with_lse;                /* nonzero: executions may ask for lse */
+    int with_trace;              /* nonzero: executions record what they do (runtime/trace.h) */
     double memory_fraction;      /* of a node's available memory that the plan may take; 0: 0.95 */
 
     /* Called by the calling thread now and then during attention with the share of
