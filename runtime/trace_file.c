@@ -13,6 +13,7 @@
 #include "dtype.h"
 #include "file.h"
 #include "memory.h"
+#include "mesh.h"
 #include "version.h"
 
 enum { TAG = 3, HOST_BYTES = 256 };
@@ -47,7 +48,7 @@ static int node_leader(const attn_job *job) {
     MPI_Comm node;
     int leader;
 
-    ATTN_MPI(MPI_Comm_split_type(job->comm, MPI_COMM_TYPE_SHARED, 0, MPI_INFO_NULL, &node));
+    attn_mesh_split_nodes(job->comm, &node);
     ATTN_MPI(MPI_Allreduce(&job->rank, &leader, 1, MPI_INT, MPI_MIN, node));
     ATTN_MPI(MPI_Comm_free(&node));
     return leader;

@@ -168,6 +168,26 @@ static void expect_clocks(const attn_traced *traced) {
 
 /* --- tests ---------------------------------------------------------------------------- */
 
+/* Each rank's name says its node: the first one's, or the second one's where there are two. */
+static void expect_nodes(const attn_traced *traced) {
+    const json_t *event;
+    size_t i;
+    int named = 0;
+
+    json_array_foreach(json_object_get(traced->json, "traceEvents"), i, event) {
+        const char *kind = json_string_value(json_object_get(event, "name"));
+        int64_t rank = json_integer_value(json_object_get(event, "pid"));
+        int is_second = node_ranks != NULL && rank >= traced->ranks / 2;
+        const char *name =
+            json_string_value(json_object_get(json_object_get(event, "args"), "name"));
+
+        if (kind == NULL || strcmp(kind, "process_name") != 0 || name == NULL) continue;
+        CU_ASSERT_PTR_NOT_NULL(strstr(name, is_second ? "on node 1" : "on node 0"));
+        named++;
+    }
+    CU_ASSERT_EQUAL(named, traced->ranks);
+}
+
 static void expect_trace(const way *at) {
     double seconds;
     attn_traced traced;
@@ -187,6 +207,7 @@ static void expect_trace(const way *at) {
     CU_ASSERT_EQUAL(count_blocks(&traced, at), traced.block_count);
     expect_messages(&traced, attn_cli_path("with/report.json"));
     expect_clocks(&traced);
+    expect_nodes(&traced);
     attn_traced_free(&traced);
     attn_scratch_remove(attn_cli_path("with"));
     attn_scratch_remove(attn_cli_path("without"));
