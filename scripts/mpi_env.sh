@@ -16,10 +16,8 @@ export OMPI_MCA_hwloc_base_binding_policy=none
 export PRTE_MCA_hwloc_default_binding_policy=none
 export OMP_WAIT_POLICY=passive
 
-# Not to look for other networks than shared memory and TCP saves 0.2 s of each start; nor does a
-# program that is started without mpirun start a daemon.
+# Not to look for other networks than shared memory and TCP saves 0.2 s of each start.
 export OMPI_MCA_pml=ob1
-export OMPI_MCA_ess_singleton_isolated=1
 
 # Open MPI refuses to run as root unless told twice.
 if [ "$(id -u)" -eq 0 ]; then

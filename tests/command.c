@@ -13,6 +13,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "scratch.h"
+
 enum { MOST_ARGUMENTS = 64, PIECE_BYTES = 4096 };
 
 /* One stream of the command. */
@@ -46,7 +48,6 @@ static void set_environment(const char *const *added) {
         {"OMPI_MCA_mpi_yield_when_idle", "1"},
         {"OMPI_MCA_odls_base_sigkill_timeout", "0"}, /* behind a failed rank; 1 s otherwise */
         {"OMPI_MCA_pml", "ob1"},
-        {"OMPI_MCA_ess_singleton_isolated", "1"},
         {"OMP_WAIT_POLICY", "passive"},
         {"OMP_NUM_THREADS", "1"},
     };
@@ -61,14 +62,23 @@ static void set_environment(const char *const *added) {
     }
 }
 
+/* Without mpirun no daemon is needed, which takes longer to start than the command. But then all
+ * that run at a time name one folder as theirs, and the first to end removes it: so, each its own
+ * `session`. */
+static void go_without_daemon(const char *session) {
+    setenv("OMPI_MCA_ess_singleton_isolated", "1", 1);
+    setenv("OMPI_MCA_orte_tmpdir_base", session, 1);
+}
+
 /* In the new process; does not return. */
-static void become(const attn_command_request *request, int out, int err) {
+static void become(const attn_command_request *request, const char *session, int out, int err) {
     char ranks[16];
     char *words[MOST_ARGUMENTS + 1];
     int count = 0, input = open("/dev/null", O_RDONLY);
 
     setpgid(0, 0);
     set_environment(request->environment);
+    if (request->ranks == 0) go_without_daemon(session);
     if (request->folder != NULL) require(chdir(request->folder) == 0, "enter the folder");
     require(input >= 0 && dup2(input, STDIN_FILENO) >= 0, "open /dev/null");
     if (request->ranks > 0) {
@@ -160,16 +170,18 @@ void attn_command_run(const attn_command_request *request, attn_command_result *
     double deadline = start + (request->limit_sec > 0 ? request->limit_sec : usual_limit_sec);
     int out[2], err[2], ending = 0;
     capture streams[2] = {{0}};
+    char session[ATTN_SCRATCH_BYTES];
     pid_t process;
 
     require(access(ATTN_COMMAND, X_OK) == 0, "run " ATTN_COMMAND);
     require(access(ATTN_MPIEXEC, X_OK) == 0, "run " ATTN_MPIEXEC);
     make_pipe(out);
     make_pipe(err);
+    attn_scratch_create(session);
     fflush(NULL); /* or the new process writes it once more when it fails */
     process = fork();
     require(process >= 0, "fork");
-    if (process == 0) become(request, out[1], err[1]);
+    if (process == 0) become(request, session, out[1], err[1]);
     setpgid(process, process); /* whoever comes first */
     close(out[1]);
     close(err[1]);
@@ -178,6 +190,7 @@ void attn_command_run(const attn_command_request *request, attn_command_result *
 
     result->timed_out = !listen_until(streams, deadline) || !wait_until(process, deadline, &ending);
     if (result->timed_out) end_process(process, &ending);
+    attn_scratch_remove(session);
     for (int i = 0; i < 2; i++) {
         if (streams[i].descriptor >= 0) close(streams[i].descriptor);
         if (streams[i].text == NULL) streams[i].text = calloc(1, 1);
