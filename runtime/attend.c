@@ -7,6 +7,7 @@
 
 #include "memory.h"
 #include "row_list.h"
+#include "simulate.h"
 
 /* What a thread works with. Slots are those of the merge tree. */
 typedef struct worker {
@@ -390,8 +391,8 @@ static int64_t keys_of_step(const attn_attend *attend, int32_t step) {
     return first < last ? arrivals->pieces[first].shard : ATTN_EVENT_NO_SHARD;
 }
 
-void attn_attend_step(attn_attend *attend, int32_t step, const void *query, float *out,
-                      attn_transfer *transfer) {
+static void run_step(attn_attend *attend, int32_t step, const void *query, float *out,
+                     attn_transfer *transfer) {
     const attn_merge_tree *tree = &attend->tree;
     const int64_t before = tree->step_first[step], all = tree->step_first[tree->step_count];
     const int64_t ops = tree->step_first[step + 1] - before;
@@ -447,6 +448,14 @@ void attn_attend_step(attn_attend *attend, int32_t step, const void *query, floa
     if (busy_threads > 0) attend->compute_sec += busy_sec / busy_threads;
 }
 
+void attn_attend_step(attn_attend *attend, int32_t step, const void *query, float *out,
+                      attn_transfer *transfer) {
+    if (ATTN_SIMULATED)
+        attn_simulate_attend(attend, step, transfer);
+    else
+        run_step(attend, step, query, out, transfer);
+}
+
 int64_t attn_attend_message_bytes(const attn_attend *attend, const attn_merge_message *message) {
     return attn_elems(attn_kept_partials_count(&attend->kept, message->slot), attend->kept.elems,
                       sizeof(float));
@@ -456,7 +465,7 @@ const float *attn_attend_outgoing(const attn_attend *attend, const attn_merge_me
     const attn_kept_partials *kept = &attend->kept;
     int32_t rows = attend->tiling.most_rows, value_dim = attend->kv.value_dim;
 
-    for (int64_t tile = 0; tile < attend->tiling.count; tile++) {
+    for (int64_t tile = 0; tile < attend->tiling.count && !ATTN_SIMULATED; tile++) {
         attn_partial partial;
 
         if (!attn_kept_partials_has(kept, message->slot, tile) ||
@@ -474,7 +483,7 @@ const float *attn_attend_outgoing(const attn_attend *attend, const attn_merge_me
 float *attn_attend_incoming(const attn_attend *attend, const attn_merge_message *message) {
     const attn_kept_partials *kept = &attend->kept;
 
-    for (int64_t tile = 0; tile < attend->tiling.count; tile++)
+    for (int64_t tile = 0; tile < attend->tiling.count && !ATTN_SIMULATED; tile++)
         *attn_kept_partials_empty(kept, message->slot, tile) =
             !attn_kept_partials_has(kept, message->slot, tile);
     return attn_kept_partials_first(kept, message->slot);

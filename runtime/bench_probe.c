@@ -8,6 +8,7 @@
 #include "agree.h"
 #include "measure.h"
 #include "memory.h"
+#include "simulate.h"
 
 /* What the plan computes with. */
 static const attn_kernel *kernel_of(const attn_job *job) {
@@ -28,8 +29,8 @@ static int is_memory_bound(const attn_job *job, const attn_kernel *kernel) {
 attn_status attn_bench_probe_create(const attn_job *job, attn_bench_probe *self,
                                     attn_error *error) {
     self->kernel = kernel_of(job);
-    self->reads = is_memory_bound(job, self->kernel);
-    self->multiplies = job->inputs.problem.model_dim > 0;
+    self->reads = !ATTN_SIMULATED && is_memory_bound(job, self->kernel);
+    self->multiplies = !ATTN_SIMULATED && job->inputs.problem.model_dim > 0;
     self->data = NULL;
     attn_ok(error);
     if (self->reads || self->multiplies) {
@@ -51,8 +52,9 @@ static double of_all(const attn_job *job, double mine) {
 
 void attn_bench_probe_half(const attn_bench_probe *self, const attn_job *job, attn_sample *sample) {
     int threads = job->info.threads;
-    double peak = attn_measure_peak(self->kernel, threads), read = NAN, sgemm = NAN;
+    double peak = NAN, read = NAN, sgemm = NAN; /* a simulated cluster has nothing to measure */
 
+    if (!ATTN_SIMULATED) peak = attn_measure_peak(self->kernel, threads);
     if (self->reads) read = attn_measure_read(self->data, threads);
     if (self->multiplies) sgemm = attn_measure_sgemm(self->data, threads);
     sample->peak_gflops += of_all(job, peak) / 2;
@@ -74,7 +76,10 @@ void attn_bench_probe_bound(const attn_job *job, attn_sample *sample) {
     int is_memory = memory < sample->peak_gflops; /* not with NAN */
     double bound = is_memory ? memory : sample->peak_gflops;
 
-    snprintf(sample->bound, sizeof sample->bound, "%s", is_memory ? "memory" : "compute");
+    snprintf(sample->bound, sizeof sample->bound, "%s",
+             ATTN_SIMULATED ? ""
+             : is_memory    ? "memory"
+                            : "compute");
     sample->fraction_of_bound = bound > 0 ? sample->gflops_per_sec / bound : NAN;
 }
 

@@ -15,7 +15,7 @@ typedef struct attn_bench_probe {
 attn_status attn_bench_probe_create(const attn_job *job, attn_bench_probe *self, attn_error *error);
 
 /* Adds half of what is measured now, of all ranks, to the sample's rates; what is not measured
- * becomes NAN. Collective. */
+ * becomes NAN: all of a simulated cluster's. Collective. */
 void attn_bench_probe_half(const attn_bench_probe *self, const attn_job *job, attn_sample *sample);
 
 /* Fills in the sample's bound, and its fraction of it: of the lower of the peak and of the rate at

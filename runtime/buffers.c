@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "memory.h"
+#include "simulate.h"
 
 static int64_t saturating_multiply(int64_t a, int64_t b) {
     return b != 0 && a > INT64_MAX / b ? INT64_MAX : a * b;
@@ -46,8 +47,21 @@ void attn_buffers_reserve(attn_buffers *buffers, int64_t elems, int64_t elem_byt
     buffers->entries[buffers->count++] = (attn_buffer){.where = where, .bytes = bytes};
 }
 
+/* All at one address, because contents mean nothing; none has memory to be freed. */
+static void allocate_simulated(attn_buffers *buffers) {
+    int64_t most = 0;
+    void *memory;
+
+    for (int32_t i = 0; i < buffers->count; i++)
+        if (buffers->entries[i].bytes > most) most = buffers->entries[i].bytes;
+    memory = attn_simulate_alloc(most);
+    buffers->out_of_memory |= memory == NULL;
+    for (int32_t i = 0; i < buffers->count; i++) set_pointer(buffers->entries[i].where, memory);
+}
+
 attn_status attn_buffers_allocate(attn_buffers *buffers, attn_error *error) {
-    for (int32_t i = 0; i < buffers->count && !buffers->out_of_memory; i++) {
+    if (ATTN_SIMULATED) allocate_simulated(buffers);
+    for (int32_t i = 0; i < buffers->count && !buffers->out_of_memory && !ATTN_SIMULATED; i++) {
         attn_buffer *entry = &buffers->entries[i];
 
         entry->memory = attn_alloc((size_t)entry->bytes, 1);

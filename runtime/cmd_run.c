@@ -8,6 +8,7 @@
 #include "job.h"
 #include "progress.h"
 #include "report.h"
+#include "simulate.h"
 #include "trace_file.h"
 #include "verify.h"
 
@@ -95,6 +96,9 @@ attn_status attn_cmd_run(MPI_Comm comm, const attn_cmdline *cmdline, attn_error 
     attn_options callbacks = {0};
     attn_progress progress;
 
+    if (ATTN_SIMULATED)
+        return attn_fail(error, ATTN_ERR_USAGE,
+                         "a simulated cluster computes no result to write; use bench");
     if (attn_job_create(comm, &job, error) != ATTN_OK) return error->status;
     progress = attn_progress_start(job->rank == 0);
     callbacks.on_progress = attn_progress_show;

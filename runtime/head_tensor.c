@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "memory.h"
+#include "simulate.h"
 
 attn_range attn_head_tensor_heads(const attn_head_tensor *tensor, int members, int member) {
     if (tensor->kv_heads == 0) return attn_member_heads(tensor->heads, members, member);
@@ -75,6 +76,14 @@ static void copy_head(const attn_head_tensor *tensor, int member, int64_t item, 
     }
 }
 
+/* In place of the copies to and from one member's regions, where work is simulated. */
+static void charge_copy(const attn_head_tensor *tensor, int64_t heads, int threads) {
+    const attn_exchange *exchange = &tensor->exchange;
+    int64_t elems = heads * exchange->rows[exchange->member] * tensor->dim;
+
+    attn_simulate_copy(elems * (int64_t)sizeof(float), heads, threads);
+}
+
 /* All heads of all members; a kv head that several members need is copied to each. */
 static void copy_all(const attn_head_tensor *tensor, float *data, int to_region, int threads) {
     const attn_exchange *exchange = &tensor->exchange;
@@ -85,6 +94,8 @@ static void copy_all(const attn_head_tensor *tensor, float *data, int to_region,
         attn_range heads = attn_head_tensor_heads(tensor, exchange->members, member);
         int64_t count = attn_range_count(heads);
 
+        charge_copy(tensor, tensor->batch * count, threads);
+        if (ATTN_SIMULATED) continue;
 #pragma omp parallel for num_threads(threads)
         for (int64_t i = 0; i < tensor->batch * count; i++) {
             int64_t item = i / count;
@@ -107,6 +118,7 @@ void attn_head_tensor_gather_lse(const attn_head_tensor *tensor, float *lse) {
     const attn_exchange *exchange = &tensor->exchange;
     int64_t rows = exchange->rows[exchange->member];
 
+    if (ATTN_SIMULATED) return;
     for (int member = 0; member < exchange->members; member++) {
         attn_range heads = attn_head_tensor_heads(tensor, exchange->members, member);
         int64_t count = attn_range_count(heads);

@@ -19,6 +19,7 @@
 #include "machine_file.h"
 #include "memory.h"
 #include "mesh.h"
+#include "simulate.h"
 #include "synthetic.h"
 
 attn_status attn_job_create(MPI_Comm comm, attn_job **job, attn_error *error) {
@@ -170,6 +171,10 @@ attn_status attn_job_plan(attn_job *job, const attn_options *callbacks, attn_err
     attn_options options = attn_job_options(job);
     attn_error reason;
 
+    if (ATTN_SIMULATED && config->verify.rows > 0)
+        return attn_config_fail(config, "verify.rows", error, ATTN_ERR_CONFIG,
+                                "has nothing to verify, because a simulated cluster computes no "
+                                "result; set 0 or leave it out");
     if (attn_inputs_describe(job->comm, config, &job->inputs, error) != ATTN_OK)
         return error->status;
     options.on_progress = callbacks->on_progress;
@@ -226,9 +231,12 @@ static attn_rows_view lse_view(const attn_job *job) {
 }
 
 static attn_status allocate(float **array, attn_rows_view view, attn_error *error) {
-    *array = attn_alloc((size_t)attn_rows_view_elems(&view), sizeof **array);
+    size_t elems = (size_t)attn_rows_view_elems(&view);
+
+    *array = ATTN_SIMULATED ? attn_simulate_alloc((int64_t)(elems * sizeof **array))
+                            : attn_alloc(elems, sizeof **array);
     if (*array == NULL) return attn_fail(error, ATTN_ERR_MEMORY, "cannot allocate an array");
-    attn_touch(*array, (size_t)attn_rows_view_elems(&view) * sizeof **array);
+    if (!ATTN_SIMULATED) attn_touch(*array, elems * sizeof **array);
     return attn_ok(error);
 }
 
@@ -322,8 +330,9 @@ attn_status attn_job_load(attn_job *job, attn_error *error) {
     int layer = job->inputs.form == ATTN_INPUT_LAYER;
 
     allocate_arrays(job, error);
-    if (attn_agree(job->comm, "arrays", error) != ATTN_OK ||
-        attn_bias_load(job->comm, &job->inputs, job->plan, &job->info, error) != ATTN_OK)
+    if (attn_agree(job->comm, "arrays", error) != ATTN_OK) return error->status;
+    if (ATTN_SIMULATED) return attn_ok(error); /* what is in them means nothing */
+    if (attn_bias_load(job->comm, &job->inputs, job->plan, &job->info, error) != ATTN_OK)
         return error->status;
     if (!job->inputs.synthetic) return layer ? read_layer(job, error) : read_qkv(job, error);
     if (layer)
@@ -407,10 +416,7 @@ void attn_job_execute(attn_job *job) {
         attn_execute(job->plan, job->q, job->k, job->v, job->y, job->lse);
 }
 
-void attn_job_destroy(attn_job *job) {
-    if (job == NULL) return;
-    attn_tensor_writer_destroy(job->lse_writer);
-    attn_tensor_writer_destroy(job->y_writer);
+static void free_arrays(attn_job *job) {
     free(job->lse);
     free(job->y);
     free(job->v);
@@ -418,6 +424,13 @@ void attn_job_destroy(attn_job *job) {
     free(job->q);
     free(job->memory);
     free(job->x);
+}
+
+void attn_job_destroy(attn_job *job) {
+    if (job == NULL) return;
+    attn_tensor_writer_destroy(job->lse_writer);
+    attn_tensor_writer_destroy(job->y_writer);
+    if (!ATTN_SIMULATED) free_arrays(job);
     attn_weights_free(&job->weights);
     attn_plan_destroy(job->plan);
     attn_inputs_free(&job->inputs);

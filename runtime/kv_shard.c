@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "buffers.h"
+#include "simulate.h"
 
 static int64_t key_bytes(const attn_kv_layout *layout, int64_t rows) {
     int64_t elems = layout->is_packed ? attn_packed_key_elems(layout->kernel, rows, layout->key_dim)
@@ -129,6 +130,8 @@ void attn_kv_shard_pack(const attn_kv_layout *layout, const attn_kv_shard *shard
     int64_t heads = layout->batch * layout->kv_heads;
 
     if (attn_range_count(shard->rows) == 0 || layout->in_place) return;
+    attn_simulate_copy(shard->bytes, heads, threads);
+    if (ATTN_SIMULATED) return;
 #pragma omp parallel for num_threads(threads) schedule(dynamic)
     for (int64_t head = 0; head < heads; head++)
         pack_head(layout, shard, head / layout->kv_heads, head % layout->kv_heads);

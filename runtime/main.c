@@ -6,6 +6,7 @@
 #include "agree.h"
 #include "blas_core.h"
 #include "cmdline.h"
+#include "simulate.h"
 #include "version.h"
 
 static const attn_command commands[] = {
@@ -42,7 +43,7 @@ int main(int argc, char **argv) {
     attn_status status;
     int provided, rank;
 
-    attn_blas_core_correct(argv);
+    if (!ATTN_SIMULATED) attn_blas_core_correct(argv); /* no rank is a process there */
     /* OpenMP threads compute while the main thread alone calls MPI. An MPI that promises
      * less than FUNNELED still works when it does not look. */
     MPI_Init_thread(&argc, &argv, MPI_THREAD_FUNNELED, &provided);

@@ -13,6 +13,7 @@
 #include "partition.h"
 #include "plan_imagine.h"
 #include "plan_state.h"
+#include "simulate.h"
 #include "terms_spec.h"
 #include "topology.h"
 #include "transfer_log.h"
@@ -356,6 +357,7 @@ static attn_status plan_circulate(attn_plan *plan, attn_share_nodes share, attn_
     if (attn_attend_plan(&plan->attend, &plan->buffers, error) == ATTN_OK)
         attn_buffers_reserve(&plan->buffers, attn_attend_scratch_elems(&plan->attend),
                              sizeof(float), &plan->attend.scratch);
+    attn_simulate_forget(&plan->attend);
     return error->status;
 }
 
@@ -538,6 +540,7 @@ static attn_status choose_and_make_mesh(attn_plan *plan, MPI_Comm comm, const at
     plan->threads = options->threads != ATTN_PLAN_AUTO ? options->threads : attn_threads_auto(node);
     cluster = cluster_of(plan, options->machine, comm, node);
     cluster.share_nodes = attn_node_share_may(options->share_nodes);
+    attn_simulate_rates(&cluster.machine);
     ATTN_MPI(MPI_Comm_free(&node));
     if (attn_choose(&plan->problem, &wish, &cluster, &plan->choice, error) == ATTN_OK)
         check_way(&plan->problem, &plan->choice.way, error);

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "partition.h"
+#include "simulate.h"
 
 /* A tile of one batch item: global rows [first, first + tile_rows), of which this
  * rank holds [own.first, own.last). Runs of rows are apart by whole tiles, or this rank has
@@ -152,12 +153,24 @@ static int silence_blas_threads(void) {
     return before;
 }
 
+/* Whole tiles of them, in place of the work where this is simulated. */
+static void charge(const attn_project *project, const projection *all, int64_t projections) {
+    double columns = 0;
+
+    for (int64_t i = 0; i < projections; i++) columns += (double)columns_of(all[i].tensor);
+    attn_simulate_gemm(2 * (double)(project->batch * tile_count(project) * project->tile_rows) *
+                           (double)project->model_dim * columns,
+                       project->threads);
+}
+
 /* `projections` of them, of all own rows of x. */
 static void project_rows(const attn_project *project, const float *x, const projection *all,
                          int64_t projections) {
     int64_t tiles = tile_count(project);
     int64_t count = project->batch * tiles * projections;
 
+    charge(project, all, projections);
+    if (ATTN_SIMULATED) return;
 #pragma omp parallel for num_threads(project->threads) schedule(dynamic)
     for (int64_t number = 0; number < count; number++) {
         float *padded = project->scratch + omp_get_thread_num() * project->scratch_elems;
@@ -235,7 +248,12 @@ void attn_project_output(const attn_project *project, const attn_weights *weight
     int64_t columns = columns_of(project->output);
     int64_t tiles = tile_count(project);
     int64_t count = project->batch * tiles;
-    int blas_threads = silence_blas_threads();
+    const projection of_output = {.tensor = project->output};
+    int blas_threads;
+
+    charge(project, &of_output, 1);
+    if (ATTN_SIMULATED) return;
+    blas_threads = silence_blas_threads();
 
 #pragma omp parallel for num_threads(project->threads) schedule(dynamic)
     for (int64_t number = 0; number < count; number++) {

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "row_list.h"
+#include "simulate.h"
 
 int attn_qk_prepare_wanted(const attn_problem *problem) {
     return problem->rope.dim > 0 || problem->qk_norm_eps > 0;
@@ -40,7 +41,7 @@ void attn_qk_prepare_fill(const attn_qk_prepare *self, int threads) {
     enum { PIECE_ROWS = 64 };
     const int64_t count = self->rows.count;
 
-    if (self->rope.dim == 0) return;
+    if (self->rope.dim == 0 || ATTN_SIMULATED) return;
 #pragma omp parallel for num_threads(threads)
     for (int64_t first = 0; first < count; first += PIECE_ROWS) {
         int64_t last = first + PIECE_ROWS < count ? first + PIECE_ROWS : count;

@@ -11,6 +11,7 @@
 #include <sys/resource.h>
 
 #include "memory.h"
+#include "simulate.h"
 #include "status.h"
 
 /* Loads what is needed of the topology: cores and processing units. */
@@ -49,9 +50,11 @@ static binding own_binding(void) {
 }
 
 int attn_threads_auto(MPI_Comm node) {
-    binding own = own_binding(), *all;
+    binding own, *all;
     int ranks, sharing = 0;
 
+    if (ATTN_SIMULATED) return attn_simulate_threads();
+    own = own_binding();
     ATTN_MPI(MPI_Comm_size(node, &ranks));
     all = attn_alloc((size_t)ranks, sizeof *all);
     if (all == NULL) {
@@ -92,6 +95,7 @@ int64_t attn_memory_available(void) {
     int64_t used = number_in("/sys/fs/cgroup/memory.current", "");
     int64_t available = kib < 0 ? -1 : kib * 1024;
 
+    if (ATTN_SIMULATED) return attn_simulate_memory();
     if (limit >= 0 && used >= 0 && limit > used && (available < 0 || limit - used < available))
         available = limit - used;
     return available;
@@ -106,8 +110,13 @@ int64_t attn_memory_peak(void) {
 
 void attn_cpu_name(char *name, int bytes) {
     char line[256];
-    FILE *file = fopen("/proc/cpuinfo", "r");
+    FILE *file;
 
+    if (ATTN_SIMULATED) {
+        snprintf(name, (size_t)bytes, "%s", attn_simulate_cluster());
+        return;
+    }
+    file = fopen("/proc/cpuinfo", "r");
     snprintf(name, (size_t)bytes, "unknown CPU");
     if (file == NULL) return;
     while (fgets(line, sizeof line, file) != NULL) {

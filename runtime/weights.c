@@ -8,6 +8,7 @@
 #include "agree.h"
 #include "checkpoint.h"
 #include "memory.h"
+#include "simulate.h"
 #include "tensor_io.h"
 #include "transfer.h"
 #include "weights_missing.h"
@@ -283,7 +284,8 @@ attn_status attn_weights_allocate(const attn_problem *problem,
     }
     memory->norm_elems = problem->qk_norm_eps > 0 ? problem->key_dim : 0;
     total += ATTN_NORMS * memory->norm_elems;
-    memory->memory = attn_alloc((size_t)total, sizeof(float));
+    memory->memory = ATTN_SIMULATED ? attn_simulate_alloc(attn_elems(total, sizeof(float), 1))
+                                    : attn_alloc((size_t)total, sizeof(float));
     if (memory->memory == NULL)
         return attn_fail(error, ATTN_ERR_MEMORY, "cannot allocate %" PRId64 " weights", total);
     memory->weights =
@@ -409,6 +411,6 @@ attn_status attn_weights_load(MPI_Comm comm, const attn_weight_files *files,
 }
 
 void attn_weights_free(attn_weight_memory *memory) {
-    free(memory->memory);
+    if (!ATTN_SIMULATED) free(memory->memory);
     *memory = (attn_weight_memory){0};
 }

@@ -5,7 +5,7 @@
 #
 #   --tests    also what the tests need (CUnit)
 #   --checks   also what scripts/test.sh checks with: clang, its formatter and tidy, shellcheck,
-#              SimGrid, NumPy and matplotlib
+#              SimGrid, NumPy, matplotlib and PyYAML
 #   --cluster  also what scripts/lab/ needs: iproute2, Slurm and munge, whose daemons Debian may start
 #
 # When nothing is missing it does nothing: no apt-get, no root, no network. A tool that is there
@@ -17,7 +17,7 @@ readonly run_packages=(gcc libc6-dev cmake ninja-build pkg-config openmpi-bin li
     libopenblas-openmp-dev libyaml-dev libjansson-dev libhwloc-dev)
 readonly test_packages=(libcunit1-dev)
 readonly check_packages=(g++ clang clang-format clang-tidy libomp-dev shellcheck libsimgrid-dev
-    python3-numpy python3-matplotlib)
+    python3-numpy python3-matplotlib python3-yaml)
 readonly cluster_packages=(iproute2 procps python3 slurm-wlm munge)
 readonly least_cmake=3.21 # the presets' format
 
@@ -54,6 +54,7 @@ works() {
         libcunit1-dev) pkg-config --exists cunit 2>/dev/null ;;
         libomp-dev) has_command clang && echo '#include <omp.h>' | clang -fopenmp -E - >/dev/null 2>&1 ;;
         libsimgrid-dev) has_command smpicc ;;
+        python3-yaml) has_command python3 && python3 -c "import yaml" >/dev/null 2>&1 ;;
         python3-*) has_command python3 && python3 -c "import ${1#python3-}" >/dev/null 2>&1 ;;
         iproute2) has_command ip && has_command tc ;;
         procps) has_command pgrep ;;
