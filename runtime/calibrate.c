@@ -9,6 +9,7 @@
 #include "measure.h"
 #include "memory.h"
 #include "mesh.h"
+#include "partition.h"
 #include "synthetic.h"
 #include "topology.h"
 
@@ -156,33 +157,47 @@ static attn_attention_rate fit(const double *x, const double *y, int count) {
     }
     slope = xy / xx;
     start = mean_y - slope * mean_x;
-    if (start < 0 || slope <= 0) return (attn_attention_rate){mean_x / mean_y, 0, 0};
-    return (attn_attention_rate){1 / slope, start, 0};
+    if (start < 0 || slope <= 0) return (attn_attention_rate){mean_x / mean_y, 0, 0, 0};
+    return (attn_attention_rate){1 / slope, start, 0, 0};
 }
 
+/* Seconds of a score, all that comes with it included; a thread has a head. */
+static attn_status measure_score(const calibrator *self, attn_storage storage, int64_t rows,
+                                 int32_t dim, attn_causal causal, double *seconds) {
+    attn_problem problem = attention_of(self, rows, rows, dim);
+    double scores = (double)rows * (double)rows;
+    execution median;
+
+    problem.mask.causal = causal;
+    if (causal == ATTN_CAUSAL) scores = (double)rows * (double)(rows + 1) / 2;
+    if (measure_problem(self, &problem, storage, &median) == ATTN_OK)
+        *seconds = median.compute_sec / scores;
+    return self->error->status;
+}
+
+/* Blocks of half as many keys at half the length, and a causal mask, at the second width. */
 static attn_status measure_attention(const calibrator *self, attn_storage storage,
                                      attn_machine *machine) {
     static const int32_t dims[] = {32, 64, 128};
     enum { DIMS = sizeof dims / sizeof *dims, ROWS = 4096 };
-    const double pairs = (double)ROWS * ROWS;
-    double flops[DIMS], seconds[DIMS];
-    attn_problem causal;
-    execution median;
+    const double block_rows = (double)attn_block_rows(ROWS);
+    double flops[DIMS], seconds[DIMS], halved = 0, causal = 0, block_sec;
 
     for (int i = 0; i < DIMS; i++) {
-        attn_problem problem = attention_of(self, ROWS, ROWS, dims[i]);
-
-        if (measure_problem(self, &problem, storage, &median) != ATTN_OK)
-            return self->error->status;
         flops[i] = 4.0 * dims[i];
-        seconds[i] = median.compute_sec / pairs; /* a thread has a head */
+        if (measure_score(self, storage, ROWS, dims[i], ATTN_NOT_CAUSAL, &seconds[i]) != ATTN_OK)
+            return self->error->status;
     }
+    if (measure_score(self, storage, ROWS / 2, dims[1], ATTN_NOT_CAUSAL, &halved) != ATTN_OK ||
+        measure_score(self, storage, ROWS, dims[1], ATTN_CAUSAL, &causal) != ATTN_OK)
+        return self->error->status;
+    block_sec =
+        fmax(0, (halved - seconds[1]) / (1 / (double)attn_block_rows(ROWS / 2) - 1 / block_rows));
+    causal = fmax(0, causal - seconds[1]) * (ROWS + 1) / 2;
+    for (int i = 0; i < DIMS; i++) seconds[i] -= block_sec / block_rows;
     machine->attention[storage] = fit(flops, seconds, DIMS);
-    causal = attention_of(self, ROWS, ROWS, dims[1]);
-    causal.mask.causal = ATTN_CAUSAL;
-    if (measure_problem(self, &causal, storage, &median) != ATTN_OK) return self->error->status;
-    machine->attention[storage].edge_sec =
-        fmax(0, (median.compute_sec - seconds[1] * (pairs + ROWS) / 2) / ROWS);
+    machine->attention[storage].block_sec = block_sec;
+    machine->attention[storage].edge_sec = causal;
     return ATTN_OK;
 }
 

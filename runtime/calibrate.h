@@ -2,8 +2,9 @@
  *
  * All ranks work at once, so that they get of a node what they will get when they compute:
  *   1. attention, as a plan of one rank executes it, at d = 32, 64 and 128; the line through the
- *      times of a score, by least squares, has the softmax's time and the products' rate; and
- *      what a causal mask takes beyond its scores is the time of an edge;
+ *      times of a score, by least squares, has the softmax's time and the products' rate; blocks
+ *      of half as many keys tell the time of a block, and what a causal mask takes beyond its
+ * scores is the time of an edge;
  *   2. a layer's projections, and the rearrangement of q and out, from the phases of such plans;
  *   3. reading of memory: the sum of the ranks of a node;
  *   4. messages around the ranks of a node, and around one rank of each node: an empty one's time,

@@ -285,10 +285,11 @@ static void predict_compute(const prediction *self, const attn_mask *mask, axis_
 
     double edges = (double)p->batch * (double)p->length * edges_of_a_query(mask);
 
-    load->compute_sec =
-        self->share.heads *
-        (pairs * (rate->score_sec + 2 * dims / rate->flops) + edges * rate->edge_sec) *
-        self->cost->imbalance / shards / self->threads;
+    load->compute_sec = self->share.heads *
+                        (pairs * (rate->score_sec + 2 * dims / rate->flops +
+                                  rate->block_sec / (double)attn_block_rows(p->kv_length)) +
+                         edges * rate->edge_sec) *
+                        self->cost->imbalance / shards / self->threads;
     if (attn_circulation_find(self->way->circulate)->moves_queries) read /= shards;
     self->cost->is_read_bound = read > load->compute_sec;
     load->compute_sec = fmax(load->compute_sec, read);

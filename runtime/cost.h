@@ -11,7 +11,8 @@
  *     exchange  b (r (H − h) d_k + r_kv (G − g) (d_k + d_v)) bytes forth, G kv heads in all,
  *               4 (S − r) h d_v bytes back, and P_h − 1 messages of each of 4 arrays
  *     attend    packing own keys and values / (t · copy rate); then
- *               c = h (pairs (score + 2 (d_k + d_v) / kernel rate) + edges) · imbalance / (P_s t),
+ *               c = h (pairs (score + 2 (d_k + d_v) / kernel rate + block / its keys) + edges)
+ *                     · imbalance / (P_s t),
  *               edges the queries' ends of keys that the mask cuts off (machine.h), and at least
  *               the time to read all of a rank's K and V;
  *               and of transfers what the circulation cannot hide behind it:

@@ -21,9 +21,11 @@ typedef struct machine_key {
 static const machine_key keys[] = {
     {"attention.fp32.gflops", AT(attention[ATTN_FP32].flops), 1e9, 0},
     {"attention.fp32.score_ns", AT(attention[ATTN_FP32].score_sec), 1e-9, 1},
+    {"attention.fp32.block_ns", AT(attention[ATTN_FP32].block_sec), 1e-9, 1},
     {"attention.fp32.edge_ns", AT(attention[ATTN_FP32].edge_sec), 1e-9, 1},
     {"attention.bf16.gflops", AT(attention[ATTN_BF16].flops), 1e9, 0},
     {"attention.bf16.score_ns", AT(attention[ATTN_BF16].score_sec), 1e-9, 1},
+    {"attention.bf16.block_ns", AT(attention[ATTN_BF16].block_sec), 1e-9, 1},
     {"attention.bf16.edge_ns", AT(attention[ATTN_BF16].edge_sec), 1e-9, 1},
     {"gemm_gflops", AT(gemm_flops), 1e9, 0},
     {"copy_gbytes_per_sec", AT(copy_bytes), 1e9, 0},
@@ -51,11 +53,12 @@ typedef struct machine_reader {
 
 static attn_status fail_unknown(const machine_reader *self, const attn_config_node *node,
                                 const char *path) {
-    return attn_config_fail_at(self->file, node->key_mark, path, self->error, ATTN_ERR_CONFIG,
-                               "is not a key of a machine; they are "
-                               "attention.{fp32,bf16}.{gflops,score_ns,edge_ns}, gemm_gflops, "
-                               "copy_gbytes_per_sec, read_gbytes_per_sec, memory_gib, cores and "
-                               "{node,network}.{latency_us,gbytes_per_sec}");
+    return attn_config_fail_at(
+        self->file, node->key_mark, path, self->error, ATTN_ERR_CONFIG,
+        "is not a key of a machine; they are "
+        "attention.{fp32,bf16}.{gflops,score_ns,block_ns,edge_ns}, gemm_gflops, "
+        "copy_gbytes_per_sec, read_gbytes_per_sec, memory_gib, cores and "
+        "{node,network}.{latency_us,gbytes_per_sec}");
 }
 
 static attn_status read_number(const machine_reader *self, const machine_key *key,
@@ -185,9 +188,10 @@ void attn_machine_file_text(const attn_machine *machine, const char *comment, in
         "# score_ns + 2 (d_k + d_v) / gflops, a query edge_ns for each end of its keys that the\n"
         "# mask cuts off.\nattention:\n");
     for (int storage = 0; storage < ATTN_STORAGES; storage++)
-        append(text, bytes, "  %s: {gflops: %.5g, score_ns: %.4g, edge_ns: %.4g}\n",
+        append(text, bytes, "  %s: {gflops: %.5g, score_ns: %.4g, block_ns: %.4g, edge_ns: %.4g}\n",
                attn_storage_name(storage), machine->attention[storage].flops * 1e-9,
                machine->attention[storage].score_sec * 1e9,
+               machine->attention[storage].block_sec * 1e9,
                machine->attention[storage].edge_sec * 1e9);
     append(text, bytes, "gemm_gflops: %.5g\ncopy_gbytes_per_sec: %.4g\n\n",
            machine->gemm_flops * 1e-9, machine->copy_bytes * 1e-9);

@@ -2,8 +2,9 @@
  * write or edit:
  *
  *     attention:
- *       fp32: {gflops: 172.6, score_ns: 0.15, edge_ns: 110}     # a thread's (attnspan/machine.h)
- *       bf16: {gflops: 1019, score_ns: 0.22, edge_ns: 60}
+ *       # A thread's (attnspan/machine.h).
+ *       fp32: {gflops: 172.6, score_ns: 0.15, block_ns: 30, edge_ns: 110}
+ *       bf16: {gflops: 1019, score_ns: 0.22, block_ns: 30, edge_ns: 60}
  *     gemm_gflops: 160.2                         # a thread's
  *     copy_gbytes_per_sec: 4.1                   # a thread's
  *     read_gbytes_per_sec: 19.7                  # a node's, with as memory_gib and cores

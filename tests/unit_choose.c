@@ -23,7 +23,7 @@ static attn_cluster cluster_of(int64_t ranks, int64_t ranks_per_node) {
     return (attn_cluster){.ranks = ranks,
                           .ranks_per_node = ranks_per_node,
                           .threads = 1,
-                          .machine = {.attention = {{1e9, 0, 0}, {1e9, 0, 0}},
+                          .machine = {.attention = {{1e9, 0, 0, 0}, {1e9, 0, 0, 0}},
                                       .gemm_flops = 1e9,
                                       .copy_bytes = INFINITY,
                                       .read_bytes = INFINITY,

@@ -15,14 +15,15 @@ static void check_near(double got, double wanted) {
 }
 
 static void test_what_is_written_reads_back(void) {
-    const attn_machine written = {.attention = {{150e9, 0.2e-9, 90e-9}, {300e9, 0.1e-9, 50e-9}},
-                                  .gemm_flops = 160e9,
-                                  .copy_bytes = 4.1e9,
-                                  .read_bytes = 20e9,
-                                  .memory_bytes = 24 * 0x1p30,
-                                  .cores = 2,
-                                  .node = {1.5e-6, 6e9},
-                                  .network = {3e-6, 1.2e9}};
+    const attn_machine written = {
+        .attention = {{150e9, 0.2e-9, 30e-9, 90e-9}, {300e9, 0.1e-9, 20e-9, 50e-9}},
+        .gemm_flops = 160e9,
+        .copy_bytes = 4.1e9,
+        .read_bytes = 20e9,
+        .memory_bytes = 24 * 0x1p30,
+        .cores = 2,
+        .node = {1.5e-6, 6e9},
+        .network = {3e-6, 1.2e9}};
     char text[ATTN_MACHINE_FILE_BYTES];
     attn_machine read;
     attn_error error;
@@ -32,6 +33,7 @@ static void test_what_is_written_reads_back(void) {
     for (int storage = 0; storage < ATTN_STORAGES; storage++) {
         check_near(read.attention[storage].flops, written.attention[storage].flops);
         check_near(read.attention[storage].score_sec, written.attention[storage].score_sec);
+        check_near(read.attention[storage].block_sec, written.attention[storage].block_sec);
         check_near(read.attention[storage].edge_sec, written.attention[storage].edge_sec);
     }
     check_near(read.gemm_flops, written.gemm_flops);

@@ -21,11 +21,12 @@ typedef struct attn_link {
 
 /* Of one thread: a score, and its value's part of the output, takes
  * score_sec + 2 (d_k + d_v) / flops, of which the first term is the softmax's; and a query takes
- * edge_sec more for each end of its keys that the mask cuts off, because rows that are computed
- * together see other keys there. */
+ * block_sec more for each block of keys that it sees, whose partial is merged, and edge_sec for
+ * each end of its keys that the mask cuts off, because rows that are computed together see other
+ * keys there. */
 typedef struct attn_attention_rate {
     double flops; /* per second */
-    double score_sec, edge_sec;
+    double score_sec, block_sec, edge_sec;
 } attn_attention_rate;
 
 typedef struct attn_machine {

@@ -65,10 +65,12 @@ def window(points):
 
 
 def rate(folder, dims):
-    """Seconds of a score at d_k + d_v = dims, of a thread, as calibrated."""
+    """Seconds of a score at d_k + d_v = dims and of its part of a block of 512 keys, of a thread, as
+    calibrated."""
     with open(os.path.join(folder, "machine.yaml")) as file:
-        found = re.search(r"fp32: \{gflops: ([\d.e+]+), score_ns: ([\d.e+-]+)", file.read())
-    return float(found[2]) * 1e-9 + 2 * dims / (float(found[1]) * 1e9)
+        found = re.search(r"fp32: \{gflops: (\S+), score_ns: (\S+), block_ns: (\S+),", file.read())
+    gflops, score_ns, block_ns = map(float, found.groups())
+    return (score_ns + block_ns / 512) * 1e-9 + 2 * dims / (gflops * 1e9)
 
 
 def documents(points, folder):
