@@ -5,7 +5,7 @@
 #
 #   --million    also one million tokens, which takes minutes
 #
-# Everything goes to out/experiments/. About 4 minutes on two cores; nothing else should run.
+# Everything goes to out/experiments/. About 6 minutes on two cores; nothing else should run.
 # Sweeps that were ended go on where they stopped; remove the folder to begin anew.
 set -euo pipefail
 
@@ -34,8 +34,10 @@ for name in kernels window documents; do
 done
 echo
 scripts/experiments/figures.py "$out"
-scripts/plot.py "$out"/{kernels,balance,predict}.csv --output "$out/plots"
-scripts/report.py "$out"/{kernels,balance,predict}.csv --summary "$out/predict.json" \
+scripts/plot.py "$out"/{kernels,balance}.csv --only strong efficiency phases roofline memory \
+    --output "$out/plots"
+scripts/plot.py "$out/predict.csv" --only predicted --output "$out/plots" # the rates are of this machine
+scripts/report.py "$out/predict.csv" --summary "$out/predict.json" \
     --title "attnspan on one machine" --output "$out/report.html"
 if [[ $million == yes ]]; then
     mpirun -n 2 build/attnspan run configs/experiments/million.yaml
