@@ -31,10 +31,20 @@ static int compare(const void *a, const void *b) {
 }
 
 /* Of each repeat's slowest rank. Collective. */
-static double median_of_slowest(const calibrator *self, double seconds[REPEATS]) {
-    ATTN_MPI(MPI_Allreduce(MPI_IN_PLACE, seconds, REPEATS, MPI_DOUBLE, MPI_MAX, self->mesh->world));
-    qsort(seconds, REPEATS, sizeof *seconds, compare);
-    return seconds[REPEATS / 2];
+static double median_of_slowest(const calibrator *self, double *seconds, int count) {
+    ATTN_MPI(MPI_Allreduce(MPI_IN_PLACE, seconds, count, MPI_DOUBLE, MPI_MAX, self->mesh->world));
+    qsort(seconds, (size_t)count, sizeof *seconds, compare);
+    return seconds[count / 2];
+}
+
+/* As many as take about two seconds, by what the first one took; with 0 that one has to do.
+ * Collective. */
+static int affordable_repeats(const calibrator *self, double first_sec) {
+    const double budget_sec = 2;
+    double slowest;
+
+    ATTN_MPI(MPI_Allreduce(&first_sec, &slowest, 1, MPI_DOUBLE, MPI_MAX, self->mesh->world));
+    return slowest * REPEATS <= budget_sec ? REPEATS : (int)(budget_sec / slowest / 2);
 }
 
 /* --- executions of one rank ------------------------------------------------------ */
@@ -115,17 +125,20 @@ static attn_status measure_problem(const calibrator *self, const attn_problem *p
     bare_job job;
 
     if (bare_job_create(self, problem, storage, &job) == ATTN_OK) {
-        execute(self, &job);
-        for (int i = 0; i < REPEATS; i++) {
-            execution one = execute(self, &job);
+        execution one = execute(self, &job);
+        int repeats = affordable_repeats(self, one.compute_sec + one.project_sec + one.output_sec);
+        int count = repeats > 0 ? repeats : 1;
+
+        for (int i = 0; i < count; i++) {
+            if (repeats > 0) one = execute(self, &job);
 
             compute[i] = one.compute_sec;
             project[i] = one.project_sec;
             output[i] = one.output_sec;
         }
-        median->compute_sec = median_of_slowest(self, compute);
-        median->project_sec = median_of_slowest(self, project);
-        median->output_sec = median_of_slowest(self, output);
+        median->compute_sec = median_of_slowest(self, compute, count);
+        median->project_sec = median_of_slowest(self, project, count);
+        median->output_sec = median_of_slowest(self, output, count);
     }
     bare_job_destroy(&job);
     return self->error->status;
@@ -244,7 +257,7 @@ static attn_status measure_reading(const calibrator *self, attn_machine *machine
             ATTN_MPI(MPI_Barrier(self->mesh->world));
             seconds[i] = 1 / attn_measure_read(data, self->threads) / ranks;
         }
-        machine->read_bytes = 1e9 / median_of_slowest(self, seconds);
+        machine->read_bytes = 1e9 / median_of_slowest(self, seconds, REPEATS);
     }
     free(data);
     return self->error->status;
@@ -282,9 +295,9 @@ static attn_status measure_link(const calibrator *self, MPI_Comm comm, attn_link
             brief[i] = around(comm, send, receive, 0, SHORT_MESSAGES);
             lasting[i] = around(comm, send, receive, BYTES, MESSAGES);
         }
-        latency = median_of_slowest(self, brief);
-        *link =
-            (attn_link){latency, BYTES / fmax(median_of_slowest(self, lasting) - latency, 1e-9)};
+        latency = median_of_slowest(self, brief, REPEATS);
+        *link = (attn_link){
+            latency, BYTES / fmax(median_of_slowest(self, lasting, REPEATS) - latency, 1e-9)};
     }
     free(receive);
     free(send);

@@ -9,7 +9,8 @@
  *   3. reading of memory: the sum of the ranks of a node;
  *   4. messages around the ranks of a node, and around one rank of each node: an empty one's time,
  *      and the rate of 4 MiB ones.
- * Each figure is the median of some repeats, of the slowest rank each time.
+ * Each figure is the median of some repeats, of the slowest rank each time; fewer where they would
+ * take more than seconds.
  */
 #ifndef ATTN_RUNTIME_CALIBRATE_H
 #define ATTN_RUNTIME_CALIBRATE_H

@@ -19,7 +19,7 @@ static const char config[] =
 /* stdout as JSON; NULL when the exit status is not 0. */
 static json_t *json_of(int ranks, const char *const *arguments) {
     const attn_command_request request = {
-        .ranks = ranks, .arguments = arguments, .folder = attn_cli_folder(), .limit_sec = 60};
+        .ranks = ranks, .arguments = arguments, .folder = attn_cli_folder(), .limit_sec = 240};
     attn_command_result result;
     json_t *json = NULL;
 
@@ -231,7 +231,7 @@ static void a_calibration_is_a_machine_file(void) {
         &(attn_command_request){.ranks = 2,
                                 .arguments = ATTN_ARGUMENTS("bench", "--calibrate", "m.yaml"),
                                 .folder = attn_cli_folder(),
-                                .limit_sec = 120}));
+                                .limit_sec = 300}));
     plan =
         json_of(0, ATTN_ARGUMENTS("plan", "c.yaml", "--json", "--set", "parallel.machine=m.yaml"));
     CU_ASSERT(at(plan, "choice.predicted.total_sec") > 0);
