@@ -133,7 +133,7 @@ static inline void attn_trace_end(attn_trace_lane *lane, attn_event_kind kind, i
     if (lane == NULL) return;
     attn_trace_record(lane, &(attn_event){.start_ns = start_ns,
                                           .end_ns = attn_trace_clock(),
-                                          .kind = kind,
+                                          .kind = (int32_t)kind,
                                           .number = {first, second, third}});
 }
 

@@ -62,8 +62,8 @@ void attn_transfer_log_start(attn_transfer *transfer, attn_event_kind way, int64
     log->pieces_left[log->message_count] = pieces;
     log->messages[log->message_count++] =
         (attn_event){.start_ns = attn_trace_clock(),
-                     .kind = way,
-                     .cargo = transfer->cargo.kind,
+                     .kind = (int32_t)way,
+                     .cargo = (int32_t)transfer->cargo.kind,
                      .peer = log->first_place + peer * log->place_stride,
                      .sequence = (*sequence)++,
                      .number = {bytes, transfer->cargo.shard, transfer->cargo.slice}};
