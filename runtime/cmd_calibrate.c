@@ -7,7 +7,6 @@
 #include "cmdline.h"
 #include "file.h"
 #include "machine_file.h"
-#include "tensor.h" /* ATTN_PATH_BYTES */
 #include "topology.h"
 #include "version.h"
 
@@ -26,14 +25,13 @@ static void describe(const attn_calibration *calibration, char *text, size_t byt
 
 attn_status attn_cmd_calibrate(MPI_Comm comm, const attn_cmdline *cmdline, attn_error *error) {
     attn_calibration calibration;
-    char temporary[ATTN_PATH_BYTES], comment[512], text[ATTN_MACHINE_FILE_BYTES];
+    char comment[512], text[ATTN_MACHINE_FILE_BYTES];
     int rank;
 
     ATTN_MPI(MPI_Comm_rank(comm, &rank));
     attn_ok(error);
     /* What cannot be written is found before all that work. */
-    if (rank == 0 && attn_file_begin(cmdline->calibrate, temporary, error) == ATTN_OK)
-        remove(temporary);
+    if (rank == 0) attn_file_try(cmdline->calibrate, error);
     if (attn_agree(comm, "output", error) != ATTN_OK ||
         attn_calibrate(comm, &calibration, error) != ATTN_OK)
         return error->status;

@@ -71,15 +71,6 @@ static attn_status scan_inputs(MPI_Comm comm, const attn_inputs *inputs, attn_er
     return error->status;
 }
 
-/* Started alone, a check is for the ranks that the config's mesh names; started by mpirun,
- * for the ranks there are. */
-static int64_t ranks_meant(const attn_job *job) {
-    int64_t members = job->config.parallel.heads, shards = job->config.parallel.sequence;
-
-    if (job->ranks > 1) return job->ranks;
-    return (members == ATTN_AUTO ? 1 : members) * (shards == ATTN_AUTO ? 1 : shards);
-}
-
 /* The mesh on ranks that are not here, on one node. */
 static attn_status choose_elsewhere(const attn_job *job, int64_t ranks, int64_t *members,
                                     int64_t *shards, const char **circulate, attn_error *error) {
@@ -105,8 +96,9 @@ static attn_status choose_elsewhere(const attn_job *job, int64_t ranks, int64_t 
 static attn_status check_plan(attn_job *job, int64_t *members, int64_t *shards,
                               const char **circulate, attn_error *error) {
     attn_options none = {0};
-    int64_t ranks = ranks_meant(job);
+    int64_t ranks;
 
+    if (attn_job_ranks_meant(job, &ranks, error) != ATTN_OK) return error->status;
     if (ranks != job->ranks) {
         if (attn_inputs_describe(job->comm, &job->config, &job->inputs, error) != ATTN_OK)
             return error->status;

@@ -4,35 +4,25 @@
 #include <stdlib.h>
 
 #include "agree.h"
-#include "circulate.h"
 #include "cmdline.h"
 #include "node_share.h"
 #include "plan_report.h"
 #include "topology.h"
 
-/* --ranks, or those that mpirun started, or what the config's mesh takes. */
-static int64_t ranks_meant(const attn_job *job, const attn_cmdline *cmdline) {
-    int64_t members = job->config.parallel.heads, shards = job->config.parallel.sequence;
-
-    if (cmdline->ranks > 0) return cmdline->ranks;
-    if (job->ranks > 1) return job->ranks;
-    return (members == ATTN_AUTO ? 1 : members) * (shards == ATTN_AUTO ? 1 : shards);
-}
-
 /* Threads: the config's, or the cores of a node shared out. */
 static attn_status find_cluster(const attn_job *job, const attn_cmdline *cmdline,
                                 attn_plan_report *report, attn_error *error) {
-    int64_t ranks = ranks_meant(job, cmdline);
-    int64_t nodes = cmdline->nodes > 0 ? cmdline->nodes : 1, on_node, threads;
+    int64_t nodes = cmdline->nodes > 0 ? cmdline->nodes : 1, ranks = cmdline->ranks, on_node;
     int64_t cores = job->machine.cores > 0 ? job->machine.cores : attn_node_cores();
+    int64_t threads = job->config.parallel.threads;
 
+    if (ranks == 0 && attn_job_ranks_meant(job, &ranks, error) != ATTN_OK) return error->status;
     if (nodes > ranks)
         return attn_fail(error, ATTN_ERR_USAGE,
                          "--nodes: %" PRId64 " nodes are more than the %" PRId64
                          " rank%s; give each node a rank at least",
                          nodes, ranks, ranks == 1 ? "" : "s");
     on_node = (ranks + nodes - 1) / nodes;
-    threads = job->config.parallel.threads;
     if (threads == ATTN_AUTO) threads = cores > on_node ? cores / on_node : 1;
     report->nodes = (ranks + on_node - 1) / on_node;
     report->cluster =
@@ -49,18 +39,12 @@ static attn_status make_report(const attn_job *job, const attn_cmdline *cmdline,
     const attn_problem *problem = &job->inputs.problem;
     const attn_options options = attn_job_options(job);
     const attn_wish wish = attn_job_wish(job), open = {.layout = -1, .storage = wish.storage};
-    const char *refused;
 
     report->job = job;
     if (find_cluster(job, cmdline, report, error) != ATTN_OK ||
         attn_job_check_mesh(job, report->cluster.ranks, error) != ATTN_OK ||
-        attn_choose(problem, &wish, &report->cluster, &report->choice, error) != ATTN_OK)
-        return error->status;
-    refused = attn_circulation_refuses(problem, report->choice.way.circulate);
-    if (refused != NULL)
-        return attn_config_fail(&job->config, "parallel.circulate", error, ATTN_ERR_CONFIG,
-                                "is %s, which %s", report->choice.way.circulate, refused);
-    if (attn_choose_list(problem, &open, &report->cluster, report->open, ATTN_PLAN_CHOICES,
+        attn_choose(problem, &wish, &report->cluster, &report->choice, error) != ATTN_OK ||
+        attn_choose_list(problem, &open, &report->cluster, report->open, ATTN_PLAN_CHOICES,
                          &report->open_count, error) != ATTN_OK)
         return error->status;
     return attn_survey_take(problem, &options, &report->cluster, &report->choice, &report->survey,

@@ -2,7 +2,6 @@
 
 #include <assert.h>
 #include <inttypes.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -11,6 +10,7 @@
 #include "circulate.h"
 #include "config_bench.h"
 #include "layout.h"
+#include "text.h"
 #include "weights.h"
 
 static const char *synthetic_name(int tensors) {
@@ -304,16 +304,6 @@ int attn_config_key_is_default(const attn_config *config, const attn_config_key 
     return 0;
 }
 
-/* Appends to a text that may be full. */
-static ATTN_PRINTF(3, 4) void append(char *text, size_t bytes, const char *format, ...) {
-    const size_t used = strlen(text);
-    va_list arguments;
-
-    va_start(arguments, format);
-    vsnprintf(text + used, bytes - used, format, arguments);
-    va_end(arguments);
-}
-
 void attn_config_key_list(const char *section, char *text, size_t bytes) {
     text[0] = '\0';
     for (int32_t row = 0; row < KEY_COUNT; row++) {
@@ -324,7 +314,7 @@ void attn_config_key_list(const char *section, char *text, size_t bytes) {
         /* Directly in it: nothing but the section and a dot before the last word. */
         if (prefix_bytes != section_bytes + (section_bytes > 0)) continue;
         if (!attn_config_key_in(&keys[row], section)) continue;
-        append(text, bytes, "%s%s", text[0] == '\0' ? "" : ", ", last);
+        attn_text_append(text, bytes, "%s%s", text[0] == '\0' ? "" : ", ", last);
     }
 }
 
@@ -332,34 +322,37 @@ static void expected_section(const attn_config_key *key, char *text, size_t byte
     char list[256];
 
     for (int i = 0; key->name != NULL && key->name(i) != NULL; i++)
-        append(text, bytes, "%s%s", key->name(i), key->name(i + 1) == NULL ? " or " : ", ");
+        attn_text_append(text, bytes, "%s%s", key->name(i),
+                         key->name(i + 1) == NULL ? " or " : ", ");
     attn_config_key_list(key->path, list, sizeof list);
-    append(text, bytes, "a mapping of %s", list);
+    attn_text_append(text, bytes, "a mapping of %s", list);
 }
 
 static void expected_integers(const attn_config_key *key, char *text, size_t bytes) {
-    append(text, bytes, "a list of ");
-    if (key->fewest < key->most) append(text, bytes, "%" PRId64 " to ", key->fewest);
-    append(text, bytes, "%" PRId64 " integers from %" PRId64 " to %" PRId64, key->most, key->min,
-           key->max);
-    if (key->or_path) append(text, bytes, ", or the path of a .npy with as many as it takes");
+    attn_text_append(text, bytes, "a list of ");
+    if (key->fewest < key->most) attn_text_append(text, bytes, "%" PRId64 " to ", key->fewest);
+    attn_text_append(text, bytes, "%" PRId64 " integers from %" PRId64 " to %" PRId64, key->most,
+                     key->min, key->max);
+    if (key->or_path)
+        attn_text_append(text, bytes, ", or the path of a .npy with as many as it takes");
 }
 
 static void expected_numbers(const attn_config_key *key, char *text, size_t bytes) {
-    append(text, bytes, "a list of %" PRId64 " to %" PRId64 " numbers that fp32 can hold",
-           key->fewest, key->most);
+    attn_text_append(text, bytes, "a list of %" PRId64 " to %" PRId64 " numbers that fp32 can hold",
+                     key->fewest, key->most);
     if (key->or_path)
-        append(text, bytes, ", or FILE.npy or FILE.safetensors#TENSOR with as many as it takes");
+        attn_text_append(text, bytes,
+                         ", or FILE.npy or FILE.safetensors#TENSOR with as many as it takes");
 }
 
 static void expected_choice(const attn_config_key *key, char *text, size_t bytes) {
     if (!key->or_auto && key->name(1) == NULL) {
-        append(text, bytes, "%s", key->name(0));
+        attn_text_append(text, bytes, "%s", key->name(0));
         return;
     }
-    append(text, bytes, "one of %s", key->or_auto ? "auto, " : "");
+    attn_text_append(text, bytes, "one of %s", key->or_auto ? "auto, " : "");
     for (int i = 0; key->name(i) != NULL; i++)
-        append(text, bytes, "%s%s", i == 0 ? "" : ", ", key->name(i));
+        attn_text_append(text, bytes, "%s%s", i == 0 ? "" : ", ", key->name(i));
 }
 
 void attn_config_key_expected(const attn_config_key *key, char *text, size_t bytes) {
@@ -375,24 +368,24 @@ void attn_config_key_expected(const attn_config_key *key, char *text, size_t byt
             expected_numbers(key, text, bytes);
             break;
         case ATTN_CONFIG_INTEGER:
-            append(text, bytes, "%san integer from %" PRId64 " to %" PRId64,
-                   key->or_auto ? "auto or " : "", key->min, key->max);
+            attn_text_append(text, bytes, "%san integer from %" PRId64 " to %" PRId64,
+                             key->or_auto ? "auto or " : "", key->min, key->max);
             break;
         case ATTN_CONFIG_NUMBER:
-            append(text, bytes, "a number above 0 that fp32 can hold");
+            attn_text_append(text, bytes, "a number above 0 that fp32 can hold");
             break;
         case ATTN_CONFIG_CHOICE:
             expected_choice(key, text, bytes);
             break;
         case ATTN_CONFIG_TEXT:
-            append(text, bytes, "a text of at most %d bytes", ATTN_NAME_BYTES - 1);
+            attn_text_append(text, bytes, "a text of at most %d bytes", ATTN_NAME_BYTES - 1);
             break;
         case ATTN_CONFIG_INPUT_PATH:
         case ATTN_CONFIG_OUTPUT_PATH:
-            append(text, bytes, "a path");
+            attn_text_append(text, bytes, "a path");
             break;
         case ATTN_CONFIG_SWEEP:
-            append(text, bytes, "a mapping from keys to lists of values");
+            attn_text_append(text, bytes, "a mapping from keys to lists of values");
             break;
     }
 }

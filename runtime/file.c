@@ -310,6 +310,13 @@ attn_status attn_file_commit(const char *temporary, const char *path, attn_error
     return attn_ok(error);
 }
 
+attn_status attn_file_try(const char *path, attn_error *error) {
+    char temporary[ATTN_PATH_BYTES];
+
+    if (attn_file_begin(path, temporary, error) == ATTN_OK) unlink(temporary);
+    return error->status;
+}
+
 attn_status attn_file_replace(const char *path, const char *text, size_t bytes, attn_error *error) {
     char temporary[ATTN_PATH_BYTES];
 

@@ -27,6 +27,9 @@ attn_status attn_file_read_at(int descriptor, const char *path, int64_t offset, 
  * it is a regular file (a symbolic link is replaced, not followed). */
 attn_status attn_file_begin(const char *path, char *temporary, attn_error *error);
 
+/* Whether that would do, with nothing left but the folders: for what is written in the end. */
+attn_status attn_file_try(const char *path, attn_error *error);
+
 /* Makes `temporary` `bytes` long, on disk when the file system can reserve space:
  * then later writes find room. The message speaks of `path`. On failure the caller
  * removes `temporary`; attn_file_write likewise. */

@@ -3,6 +3,7 @@
 #include "job.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <limits.h>
 #include <math.h>
 #include <stdio.h>
@@ -137,6 +138,19 @@ attn_wish attn_job_wish(const attn_job *job) {
                        .layout = config->parallel.layout,
                        .share_nodes = wanted_share(config),
                        .storage = (attn_storage)config->compute.dtype};
+}
+
+attn_status attn_job_ranks_meant(const attn_job *job, int64_t *ranks, attn_error *error) {
+    int64_t members = job->config.parallel.heads, shards = job->config.parallel.sequence;
+
+    *ranks = (members == ATTN_AUTO ? 1 : members) * (shards == ATTN_AUTO ? 1 : shards);
+    if (job->ranks > 1) *ranks = job->ranks;
+    if (*ranks <= ATTN_JOB_MOST_RANKS) return attn_ok(error);
+    return attn_config_fail(&job->config, "parallel.heads", error, ATTN_ERR_CONFIG,
+                            "makes %" PRId64
+                            " ranks with parallel.sequence; must be %d together at "
+                            "most",
+                            *ranks, ATTN_JOB_MOST_RANKS);
 }
 
 attn_status attn_job_check_mesh(const attn_job *job, int64_t ranks, attn_error *error) {
@@ -347,13 +361,9 @@ attn_status attn_job_load(attn_job *job, attn_error *error) {
 /* Report and trace are written in one go at the end; here rank 0 finds out whether they can be. */
 static attn_status try_later_files(const attn_job *job, attn_error *error) {
     const char *const paths[] = {job->config.output.report, job->config.output.trace};
-    char temporary[ATTN_PATH_BYTES];
 
-    for (size_t i = 0; i < sizeof paths / sizeof *paths && job->rank == 0; i++) {
-        if (paths[i][0] == '\0') continue;
-        if (attn_file_begin(paths[i], temporary, error) != ATTN_OK) break;
-        unlink(temporary);
-    }
+    for (size_t i = 0; i < sizeof paths / sizeof *paths && job->rank == 0; i++)
+        if (paths[i][0] != '\0' && attn_file_try(paths[i], error) != ATTN_OK) break;
     return attn_agree(job->comm, "output", error);
 }
 

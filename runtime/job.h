@@ -42,6 +42,12 @@ attn_status attn_job_configure(attn_job *job, const attn_cmdline *cmdline, attn_
 /* What the config states of mesh, circulation and layout. Not collective. */
 attn_wish attn_job_wish(const attn_job *job);
 
+/* The ranks that the config is for, started by mpirun: those that there are; started alone: those
+ * of the mesh that it names, at most ATTN_JOB_MOST_RANKS. ATTN_ERR_CONFIG. Not collective, but the
+ * same on all ranks. */
+enum { ATTN_JOB_MOST_RANKS = 1 << 20 };
+attn_status attn_job_ranks_meant(const attn_job *job, int64_t *ranks, attn_error *error);
+
 /* Whether the stated mesh fits that many ranks; a failure has its place in the config. Not
  * collective, but the same on all ranks. */
 attn_status attn_job_check_mesh(const attn_job *job, int64_t ranks, attn_error *error);

@@ -1,12 +1,12 @@
 #include "machine_file.h"
 
-#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "config_fail.h"
 #include "config_value.h"
 #include "config_yaml.h"
+#include "text.h"
 
 /* A number of the file: `unit` of it make one of the field. */
 typedef struct machine_key {
@@ -162,42 +162,36 @@ attn_status attn_machine_file_parse(const char *text, size_t bytes, const char *
 
 /* --- writing ------------------------------------------------------------------ */
 
-static ATTN_PRINTF(3, 4) void append(char *text, size_t bytes, const char *format, ...) {
-    const size_t used = strlen(text);
-    va_list arguments;
-
-    va_start(arguments, format);
-    vsnprintf(text + used, bytes - used, format, arguments);
-    va_end(arguments);
-}
-
 static void append_link(char *text, size_t bytes, const char *name, const attn_link *link,
                         int is_measured, const char *needs) {
-    if (!is_measured) append(text, bytes, "# Not measured, which takes %s:\n# ", needs);
-    append(text, bytes, "%s: {latency_us: %.4g, gbytes_per_sec: %.4g}\n", name,
-           link->latency_sec * 1e6, link->bytes_per_sec * 1e-9);
+    if (!is_measured) attn_text_append(text, bytes, "# Not measured, which takes %s:\n# ", needs);
+    attn_text_append(text, bytes, "%s: {latency_us: %.4g, gbytes_per_sec: %.4g}\n", name,
+                     link->latency_sec * 1e6, link->bytes_per_sec * 1e-9);
 }
 
 void attn_machine_file_text(const attn_machine *machine, const char *comment, int has_node,
                             int has_network, char *text, size_t bytes) {
     text[0] = '\0';
-    append(text, bytes, "%sversion: 1\n\n", comment);
-    append(
-        text, bytes,
-        "# A thread's, with all cores of the node at work. A score takes\n"
-        "# score_ns + 2 (d_k + d_v) / gflops, a query edge_ns for each end of its keys that the\n"
-        "# mask cuts off.\nattention:\n");
+    attn_text_append(text, bytes, "%sversion: 1\n\n", comment);
+    attn_text_append(text, bytes,
+                     "# A thread's, with all cores of the node at work. A score takes\n"
+                     "# score_ns + 2 (d_k + d_v) / gflops; a query block_ns for each block of "
+                     "keys, and edge_ns\n"
+                     "# for each end of its keys that the mask cuts off.\nattention:\n");
     for (int storage = 0; storage < ATTN_STORAGES; storage++)
-        append(text, bytes, "  %s: {gflops: %.5g, score_ns: %.4g, block_ns: %.4g, edge_ns: %.4g}\n",
-               attn_storage_name(storage), machine->attention[storage].flops * 1e-9,
-               machine->attention[storage].score_sec * 1e9,
-               machine->attention[storage].block_sec * 1e9,
-               machine->attention[storage].edge_sec * 1e9);
-    append(text, bytes, "gemm_gflops: %.5g\ncopy_gbytes_per_sec: %.4g\n\n",
-           machine->gemm_flops * 1e-9, machine->copy_bytes * 1e-9);
-    append(text, bytes, "# A node's.\nread_gbytes_per_sec: %.4g\nmemory_gib: %.5g\ncores: %d\n\n",
-           machine->read_bytes * 1e-9, machine->memory_bytes / 0x1p30, (int)machine->cores);
-    append(text, bytes, "# Messages between two ranks of a node, and from a node to others.\n");
+        attn_text_append(text, bytes,
+                         "  %s: {gflops: %.5g, score_ns: %.4g, block_ns: %.4g, edge_ns: %.4g}\n",
+                         attn_storage_name(storage), machine->attention[storage].flops * 1e-9,
+                         machine->attention[storage].score_sec * 1e9,
+                         machine->attention[storage].block_sec * 1e9,
+                         machine->attention[storage].edge_sec * 1e9);
+    attn_text_append(text, bytes, "gemm_gflops: %.5g\ncopy_gbytes_per_sec: %.4g\n\n",
+                     machine->gemm_flops * 1e-9, machine->copy_bytes * 1e-9);
+    attn_text_append(
+        text, bytes, "# A node's.\nread_gbytes_per_sec: %.4g\nmemory_gib: %.5g\ncores: %d\n\n",
+        machine->read_bytes * 1e-9, machine->memory_bytes / 0x1p30, (int)machine->cores);
+    attn_text_append(text, bytes,
+                     "# Messages between two ranks of a node, and from a node to others.\n");
     append_link(text, bytes, "node", &machine->node, has_node, "two ranks on a node");
     append_link(text, bytes, "network", &machine->network, has_network, "two nodes");
 }

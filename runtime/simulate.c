@@ -11,7 +11,7 @@
 #include "kv_shard.h"
 #include "simulate_memory.h"
 
-enum { GROUP_ROWS = 14, VECTOR_KEYS = 16 }; /* what a kernel computes together (cost.c) */
+enum { GROUP_ROWS = 14, VECTOR_KEYS = 16 }; /* what a kernel computes together */
 
 static const double host_flops = 1e9; /* scripts/simulate/platform.py has the same */
 static attn_machine rates;            /* SimGrid gives each rank its own */
@@ -44,7 +44,8 @@ void attn_simulate_gemm(double flops, int threads) {
 static double pair_sec(const attn_kv_layout *kv) {
     const attn_attention_rate *rate = &rates.attention[kv->kernel->storage];
 
-    return rate->score_sec + 2 * ((double)kv->key_dim + kv->value_dim) / rate->flops;
+    return rate->score_sec + 2 * ((double)kv->key_dim + kv->value_dim) / rate->flops +
+           rate->block_sec / (double)kv->rows->block_rows;
 }
 
 /* --- pairs ------------------------------------------------------------------ */

@@ -4,15 +4,16 @@
  * their time pass as a platform file says. It plans, and sends every message, as any other build
  * does; what a CPU would work on is left out and its time is charged:
  *
- *     a pair of query and key, of a head       (score + 2 (d_k + d_v) / attention rate) / threads
+ *     a pair of query and key, of a head       (score + 2 (d_k + d_v) / attention rate
+ *                                              + block / its keys) / threads
  *     a multiply-add of a projection           2 / (threads · gemm rate)
  *     a byte of an array that is rearranged    1 / (copy rate · threads, of one head each)
  *
  * at the rates of the plan's machine, which its prediction is made of, too (cost.h). Pairs are
  * those that the kernel computes: for a group of queries all keys between the first and the last
  * one that some row of it sees, in whole vectors, step by step as they arrive; a shard that no
- * query sees is free. Not charged: merging, planning, reading K and V for few queries, and the
- * calls of MPI themselves.
+ * query sees is free. So the machine's time of an edge is not charged; nor are merging, planning,
+ * reading K and V for few queries, and the calls of MPI themselves.
  *
  * Idealised are: work that divides evenly among the threads of a rank; transfers that move
  * while the rank computes, whether it polls or not; cores, memory and links that nobody else uses.

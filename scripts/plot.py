@@ -15,12 +15,9 @@ import argparse
 import os
 import sys
 
-from lib.interpreter import need_modules
+from lib.interpreter import MATPLOTLIB_ADVICE, need_modules
 from plots.samples import InputError, read_points
 
-ADVICE = """\
-Debian has it:
-    apt-get install python3-matplotlib"""
 NAMES = ("strong", "weak", "efficiency", "phases", "roofline", "predicted",
          "memory")
 
@@ -62,7 +59,7 @@ def draw(points, names, folder):
 
 def main():
     options = parse_options()
-    need_modules("plot", {"matplotlib": "matplotlib"}, ADVICE)
+    need_modules("plot", {"matplotlib": "matplotlib"}, MATPLOTLIB_ADVICE)
     try:
         written = draw(read_points(options.samples), options.only,
                        options.output)

@@ -19,13 +19,8 @@ import json
 import os
 import sys
 
-from lib.interpreter import need_modules
+from lib.interpreter import MATPLOTLIB_ADVICE, need_modules
 from plots.samples import InputError, read_points
-
-ADVICE = """\
-Debian has it:
-    apt-get install python3-matplotlib"""
-
 
 def parse_options():
     summary, _, rest = __doc__.partition("\n\n")
@@ -69,7 +64,7 @@ def write(text, path):
 
 def main():
     options = parse_options()
-    need_modules("report", {"matplotlib": "matplotlib"}, ADVICE)
+    need_modules("report", {"matplotlib": "matplotlib"}, MATPLOTLIB_ADVICE)
     from plots.page import page
     try:
         text, skipped = page(

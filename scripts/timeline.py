@@ -18,12 +18,7 @@ wrong; 3 no matplotlib.
 import argparse
 import sys
 
-from lib.interpreter import need_modules
-
-ADVICE = """\
-Debian has it:
-    apt-get install python3-matplotlib"""
-
+from lib.interpreter import MATPLOTLIB_ADVICE, need_modules
 
 def parse_options():
     summary, _, rest = __doc__.partition("\n\n")
@@ -40,7 +35,7 @@ def parse_options():
 
 def main():
     options = parse_options()
-    need_modules("timeline", {"matplotlib": "matplotlib"}, ADVICE)
+    need_modules("timeline", {"matplotlib": "matplotlib"}, MATPLOTLIB_ADVICE)
     from plots import style, timeline
     try:
         trace = timeline.read(options.trace)

@@ -287,16 +287,20 @@ static float *array(int64_t elems) {
     return data;
 }
 
+static attn_problem problem_of(int64_t length, attn_mask_spec mask) {
+    return (attn_problem){.batch = 1,
+                          .length = length,
+                          .kv_length = ROWS,
+                          .heads = HEADS,
+                          .kv_heads = HEADS,
+                          .key_dim = DIM,
+                          .value_dim = DIM,
+                          .mask = mask};
+}
+
 static attn_plan *execute(size_t c, const char *layout, const char *circulate,
                           attn_share_nodes share) {
-    attn_problem problem = {.batch = 1,
-                            .length = cases[c].length,
-                            .kv_length = ROWS,
-                            .heads = HEADS,
-                            .kv_heads = HEADS,
-                            .key_dim = DIM,
-                            .value_dim = DIM,
-                            .mask = cases[c].mask};
+    const attn_problem problem = problem_of(cases[c].length, cases[c].mask);
     attn_options options = {.mesh_heads = 1,
                             .mesh_sequence = ranks,
                             .layout = layout,
@@ -608,13 +612,7 @@ static void test_nodes_share_by_themselves_where_it_saves(void) {
 }
 
 static void check_refused(const char *circulate, attn_status status) {
-    attn_problem problem = {.batch = 1,
-                            .length = ROWS,
-                            .kv_length = ROWS,
-                            .heads = HEADS,
-                            .kv_heads = HEADS,
-                            .key_dim = DIM,
-                            .value_dim = DIM};
+    const attn_problem problem = problem_of(ROWS, (attn_mask_spec){0});
     attn_options options = {.mesh_heads = 1,
                             .mesh_sequence = ranks,
                             .circulate = circulate,
@@ -654,13 +652,7 @@ static void rest(void *context, double done) {
 
 /* Striped, for several slices; the outputs of own rows, of two executions on other keys. */
 static float *execute_resting(attn_share_nodes share, int rests, int64_t *elems, int64_t *slices) {
-    attn_problem problem = {.batch = 1,
-                            .length = ROWS,
-                            .kv_length = ROWS,
-                            .heads = HEADS,
-                            .kv_heads = HEADS,
-                            .key_dim = DIM,
-                            .value_dim = DIM};
+    const attn_problem problem = problem_of(ROWS, (attn_mask_spec){0});
     attn_options options = {.mesh_heads = 1,
                             .mesh_sequence = ranks,
                             .layout = "striped",

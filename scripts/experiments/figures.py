@@ -5,14 +5,21 @@
 
 Reads the CSVs that scripts/experiments/one_machine.sh left there and prints a line for each
 question: medians over the repeats, and in brackets the ratio of the fastest samples. A CSV that is
-not there is skipped by name. Needs nothing but Python.
+not there is skipped by name. Exit status: 3 no PyYAML.
 """
 
 import csv
 import os
-import re
 import sys
 from statistics import median
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)),
+                                ".."))
+from lib.interpreter import need_modules  # noqa: E402
+
+need_modules("figures", {"yaml": "PyYAML"},
+             "Debian has it: apt-get install python3-yaml")
+import yaml  # noqa: E402
 
 
 def samples(folder, name):
@@ -67,10 +74,10 @@ def window(points):
 def rate(folder, dims):
     """Seconds of a score at d_k + d_v = dims and of its part of a block of 512 keys, of a thread, as
     calibrated."""
-    with open(os.path.join(folder, "machine.yaml")) as file:
-        found = re.search(r"fp32: \{gflops: (\S+), score_ns: (\S+), block_ns: (\S+),", file.read())
-    gflops, score_ns, block_ns = map(float, found.groups())
-    return (score_ns + block_ns / 512) * 1e-9 + 2 * dims / (gflops * 1e9)
+    with open(os.path.join(folder, "machine.yaml"), encoding="utf-8") as file:
+        of_fp32 = yaml.safe_load(file)["attention"]["fp32"]
+    return ((of_fp32["score_ns"] + of_fp32["block_ns"] / 512) * 1e-9
+            + 2 * dims / (of_fp32["gflops"] * 1e9))
 
 
 def documents(points, folder):

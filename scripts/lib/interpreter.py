@@ -6,6 +6,11 @@ import subprocess
 import sys
 
 
+MATPLOTLIB_ADVICE = """\
+Debian has it:
+    apt-get install python3-matplotlib"""
+
+
 def has_modules(python, modules):
     done = subprocess.run([python, "-c", f"import {', '.join(modules)}"],
                           stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
