@@ -6,14 +6,19 @@
 
 #include "agree.h"
 #include "attnspan/plan.h"
+#include "mask_spec.h"
 #include "measure.h"
 #include "memory.h"
 #include "mesh.h"
 #include "partition.h"
+#include "query_view.h"
 #include "synthetic.h"
 #include "topology.h"
 
-enum { REPEATS = 7 };
+enum {
+    REPEATS = 7,
+    LONG_ROWS = 8192 /* whose keys and values no second-level cache holds */
+};
 
 /* What all measurements share. */
 typedef struct calibrator {
@@ -174,43 +179,57 @@ static attn_attention_rate fit(const double *x, const double *y, int count) {
     return (attn_attention_rate){1 / slope, start, 0, 0};
 }
 
-/* Seconds of a score, all that comes with it included; a thread has a head. */
-static attn_status measure_score(const calibrator *self, attn_storage storage, int64_t rows,
-                                 int32_t dim, attn_causal causal, double *seconds) {
-    attn_problem problem = attention_of(self, rows, rows, dim);
-    double scores = (double)rows * (double)rows;
+/* Seconds of a query of one head, on a thread of its own. */
+static attn_status measure_query(const calibrator *self, attn_storage storage,
+                                 const attn_problem *problem, double *seconds) {
     execution median;
 
-    problem.mask.causal = causal;
-    if (causal == ATTN_CAUSAL) scores = (double)rows * (double)(rows + 1) / 2;
-    if (measure_problem(self, &problem, storage, &median) == ATTN_OK)
-        *seconds = median.compute_sec / scores;
+    if (measure_problem(self, problem, storage, &median) == ATTN_OK)
+        *seconds = median.compute_sec / (double)problem->length;
     return self->error->status;
 }
 
-/* Blocks of half as many keys at half the length, and a causal mask, at the second width. */
+/* In this order: three widths; blocks of twice as many keys, which few keys more than EDGE bring;
+ * and a window, of which most is ends. */
 static attn_status measure_attention(const calibrator *self, attn_storage storage,
                                      attn_machine *machine) {
-    static const int32_t dims[] = {32, 64, 128};
-    enum { DIMS = sizeof dims / sizeof *dims, ROWS = 4096 };
-    const double block_rows = (double)attn_block_rows(ROWS);
-    double flops[DIMS], seconds[DIMS], halved = 0, causal = 0, block_sec;
+    enum { DIMS = 3, DIM = 64, EDGE = LONG_ROWS / 4, MORE = EDGE + ATTN_KEY_UNIT, WINDOW = 512 };
+    static const int32_t dims[DIMS] = {32, DIM, 128};
+    attn_attention_rate *rate = &machine->attention[storage];
+    attn_problem narrow = attention_of(self, LONG_ROWS, EDGE, DIM);
+    attn_problem wide = attention_of(self, LONG_ROWS, MORE, DIM);
+    attn_problem window = attention_of(self, LONG_ROWS, LONG_ROWS, DIM);
+    double flops[DIMS], seconds[DIMS], score, by_narrow = 0, by_wide = 0, by_window = 0, block;
+    attn_query_view seen;
+    attn_mask mask;
 
+    window.mask = (attn_mask_spec){.causal = ATTN_CAUSAL, .windowed = 1, .left = WINDOW - 1};
+    mask = attn_mask_spec_mask(&window);
+    seen = attn_query_view_of(&mask);
+    for (int i = 0; i < DIMS; i++) {
+        attn_problem all = attention_of(self, LONG_ROWS, LONG_ROWS, dims[i]);
+
+        if (measure_query(self, storage, &all, &seconds[i]) != ATTN_OK) return self->error->status;
+    }
+    if (measure_query(self, storage, &narrow, &by_narrow) != ATTN_OK ||
+        measure_query(self, storage, &wide, &by_wide) != ATTN_OK ||
+        measure_query(self, storage, &window, &by_window) != ATTN_OK)
+        return self->error->status;
+    block = (by_narrow / EDGE - by_wide / MORE) /
+            (1 / (double)attn_block_rows(EDGE) - 1 / (double)attn_block_rows(MORE));
+    /* Not what disturbed measurements say. */
+    block = fmin(fmax(0, block), by_wide / (double)attn_block_count(MORE) / 2);
     for (int i = 0; i < DIMS; i++) {
         flops[i] = 4.0 * dims[i];
-        if (measure_score(self, storage, ROWS, dims[i], ATTN_NOT_CAUSAL, &seconds[i]) != ATTN_OK)
-            return self->error->status;
+        seconds[i] = (seconds[i] - block * (double)attn_block_count(LONG_ROWS)) / LONG_ROWS;
     }
-    if (measure_score(self, storage, ROWS / 2, dims[1], ATTN_NOT_CAUSAL, &halved) != ATTN_OK ||
-        measure_score(self, storage, ROWS, dims[1], ATTN_CAUSAL, &causal) != ATTN_OK)
-        return self->error->status;
-    block_sec =
-        fmax(0, (halved - seconds[1]) / (1 / (double)attn_block_rows(ROWS / 2) - 1 / block_rows));
-    causal = fmax(0, causal - seconds[1]) * (ROWS + 1) / 2;
-    for (int i = 0; i < DIMS; i++) seconds[i] -= block_sec / block_rows;
-    machine->attention[storage] = fit(flops, seconds, DIMS);
-    machine->attention[storage].block_sec = block_sec;
-    machine->attention[storage].edge_sec = causal;
+    *rate = fit(flops, seconds, DIMS);
+    rate->block_sec = block;
+    score = rate->score_sec + 4.0 * DIM / rate->flops;
+    rate->edge_sec =
+        fmax(0, (by_window - score * (double)attn_mask_pairs(&mask, 0, 0, LONG_ROWS) / LONG_ROWS -
+                 block * seen.blocks) /
+                    seen.edges);
     return ATTN_OK;
 }
 
@@ -282,7 +301,7 @@ static double around(MPI_Comm comm, char *send, char *receive, int bytes, int me
 
 /* Around `comm`, of which ranks outside are MPI_COMM_NULL. Collective on all ranks; agreed on. */
 static attn_status measure_link(const calibrator *self, MPI_Comm comm, attn_link *link) {
-    enum { BYTES = 4 << 20, MESSAGES = 8, SHORT_MESSAGES = 256 };
+    enum { BYTES = 32 << 20, MESSAGES = 2, SHORT_MESSAGES = 256 };
     double brief[REPEATS] = {0}, lasting[REPEATS] = {0}, latency;
     char *send = attn_alloc(BYTES, 1), *receive = attn_alloc(BYTES, 1);
 

@@ -7,6 +7,7 @@
 #include "layout.h"
 #include "mask_spec.h"
 #include "partition.h"
+#include "query_view.h"
 #include "reach.h"
 
 /* What a circulation's prediction is made from; all of the busiest rank. */
@@ -14,6 +15,9 @@ typedef struct axis_load {
     double shards;        /* P_s */
     double nodes;         /* with copies of what a gather brings: M, or P_s */
     double compute_sec;   /* c */
+    double keep_sec;      /* k */
+    double copy_sec;      /* m */
+    double copied;        /* shards that a gather receives so */
     double needed;        /* φ */
     double kv_bytes;      /* of a shard of K and V */
     double query_bytes;   /* of a shard of queries */
@@ -28,21 +32,23 @@ static double message_sec(const attn_link *link, double bytes) {
 static double ring(const axis_load *load, attn_cost *cost) {
     double each = load->compute_sec / load->shards, hops = load->shards - 1;
     double x = load->needed * message_sec(&load->one, load->kv_bytes);
+    double later = each + load->needed * (load->keep_sec + load->copy_sec);
 
     cost->circulate_bytes = hops * load->needed * load->kv_bytes;
     cost->transfer_sec = hops * x;
-    return each + hops * fmax(each, x);
+    return each + hops * fmax(later, x);
 }
 
 static double gather(const axis_load *load, attn_cost *cost) {
     const double slices = 4;
     double hops = load->nodes - 1;
     double last = load->compute_sec * hops / load->nodes / slices;
+    double copies = fmin(hops, load->copied) * load->copy_sec;
+    double keeps = (hops < 1 ? load->shards > 1 : slices) * load->keep_sec;
 
     cost->circulate_bytes = hops * load->needed * load->kv_bytes;
     cost->transfer_sec = hops * load->needed * message_sec(&load->all, load->kv_bytes);
-    if (hops < 1) return load->compute_sec;
-    return fmax(load->compute_sec, cost->transfer_sec + last);
+    return fmax(load->compute_sec + load->needed * (keeps + copies), cost->transfer_sec + last);
 }
 
 static double reduce(const axis_load *load, attn_cost *cost) {
@@ -123,23 +129,6 @@ static attn_link slower(attn_link node, attn_link network, double sharing) {
 
     return (attn_link){fmax(node.latency_sec, shared.latency_sec),
                        fmin(node.bytes_per_sec, shared.bytes_per_sec)};
-}
-
-/* Ends of its keys that the mask cuts off, of a query on average. From up to MOST of them. */
-static double edges_of_a_query(const attn_mask *mask) {
-    enum { MOST = 512 };
-    int64_t count = mask->length < MOST ? mask->length : MOST, edges = 0;
-
-    for (int64_t i = 0; i < count; i++) {
-        int64_t row = (int64_t)((double)i / (double)count * (double)mask->length);
-        attn_visible seen = attn_mask_visible(mask, 0, row);
-
-        for (int k = 0; k < 2; k++) {
-            if (seen.span[k].first == seen.span[k].last) continue;
-            edges += (seen.span[k].first > 0) + (seen.span[k].last < mask->kv_length);
-        }
-    }
-    return (double)edges / (double)count;
 }
 
 /* --- the whole ------------------------------------------------------------------ */
@@ -280,15 +269,14 @@ static void predict_compute(const prediction *self, const attn_mask *mask, axis_
     double dims = (double)p->key_dim + p->value_dim;
     double pairs = (double)attn_mask_pairs(mask, ATTN_MASK_EVERY_ITEM, 0, p->length);
     double shards = load->shards;
+    double queries = (double)p->batch * (double)p->length;
+    attn_query_view view = attn_query_view_of(mask);
     double read = self->elem_bytes * (double)p->batch * self->share.kv_heads * dims *
                   (double)p->kv_length / (self->machine->read_bytes / self->ranks_per_node);
 
-    double edges = (double)p->batch * (double)p->length * edges_of_a_query(mask);
-
     load->compute_sec = self->share.heads *
-                        (pairs * (rate->score_sec + 2 * dims / rate->flops +
-                                  rate->block_sec / (double)attn_block_rows(p->kv_length)) +
-                         edges * rate->edge_sec) *
+                        (pairs * (rate->score_sec + 2 * dims / rate->flops) +
+                         queries * (view.blocks * rate->block_sec + view.edges * rate->edge_sec)) *
                         self->cost->imbalance / shards / self->threads;
     if (attn_circulation_find(self->way->circulate)->moves_queries) read /= shards;
     self->cost->is_read_bound = read > load->compute_sec;
@@ -296,11 +284,28 @@ static void predict_compute(const prediction *self, const attn_mask *mask, axis_
     self->cost->compute_sec = load->compute_sec;
 }
 
+/* Ranks of an axis on a node. */
+static int64_t neighbours(const prediction *self) {
+    int64_t most = self->cluster->ranks_per_node / self->way->members;
+
+    if (most > self->way->shards) most = self->way->shards;
+    return most > 1 ? most : 1;
+}
+
 /* Nodes with two ranks of an axis have one copy of what a gather brings. */
 static double copies_of(const prediction *self) {
-    int64_t sharers = self->cluster->ranks_per_node / self->way->members;
+    return most_rows(self->way->shards, self->cluster->share_nodes ? neighbours(self) : 1);
+}
 
-    return most_rows(self->way->shards, self->cluster->share_nodes && sharers > 1 ? sharers : 1);
+/* Partials that wait for a step are written and read again, and what a rank receives from another
+ * one of its node one of its threads copies, between tiles. */
+static void find_copies(const prediction *self, axis_load *load) {
+    int64_t others = neighbours(self) - 1;
+
+    load->keep_sec = 2 * load->partial_bytes / copy_rate(self, self->share.heads);
+    load->copy_sec =
+        others > 0 ? load->kv_bytes / (self->machine->node.bytes_per_sec * self->threads) : 0;
+    load->copied = self->cluster->share_nodes ? 0 : (double)others;
 }
 
 static void find_links(const prediction *self, axis_load *load) {
@@ -336,6 +341,7 @@ attn_status attn_cost_predict(const attn_problem *problem, attn_storage storage,
         self.elem_bytes * batch * self.share.heads * self.shard_rows * problem->key_dim;
     load.partial_bytes = 4 * batch * self.share.heads * self.shard_rows * (problem->value_dim + 2);
     find_links(&self, &load);
+    find_copies(&self, &load);
     predict_compute(&self, &mask, &load);
     circulate_sec = circulation->attend_sec(&load, cost);
     cost->exposed_sec = circulate_sec - cost->compute_sec;

@@ -11,21 +11,24 @@
  *     exchange  b (r (H − h) d_k + r_kv (G − g) (d_k + d_v)) bytes forth, G kv heads in all,
  *               4 (S − r) h d_v bytes back, and P_h − 1 messages of each of 4 arrays
  *     attend    packing own keys and values / (t · copy rate); then
- *               c = h (pairs (score + 2 (d_k + d_v) / kernel rate + block / its keys) + edges)
+ *               c = h (pairs (score + 2 (d_k + d_v) / kernel rate) + queries (blocks + edges))
  *                     · imbalance / (P_s t),
- *               edges the queries' ends of keys that the mask cuts off (machine.h), and at least
- *               the time to read all of a rank's K and V;
+ *               with the time of each block that has keys of a query, and of each end of its keys
+ *               that the mask cuts off (machine.h), and at least the time to read all of a rank's
+ *               K and V; k the partials of a shard's queries written and read again / (t · copy
+ *               rate), between two steps; m, if the other rank is on the same node, one shard of K
+ *               and V / (t · its link's rate), copied by a thread of t;
  *               and of transfers what the circulation cannot hide behind it:
- *       ring    c / P_s + (P_s − 1) max(c / P_s, x), x one shard of K and V
- *       gather  max(c, y + c (P_s − 1) / (4 P_s)), y = (P_s − 1) x: the last of 4
- *               slices is attended to after it came
+ *       ring    c / P_s + (P_s − 1) max(c / P_s + φ (k + m), x), x one shard of K and V
+ *       gather  max(c + φ (4 k + m of those on the node), y + c (P_s − 1) / (4 P_s)),
+ *               y = (P_s − 1) x: the last of 4 slices is attended to after it came
  *       reduce  c + P_s − 1 times the own queries there and one partial a row back; the imbalance
  *               is that of the keys
  *
- * Where nodes share, y = (M − 1) x and (M − 1) / M for (P_s − 1) / P_s, on M nodes.
- * Of a circulation only the part φ travels that some query needs (reach.h). A transfer goes at the
- * rate of the slower link it crosses; the network of a node is shared by those that use it at once:
- * in a ring the P_h members of one shard, otherwise all ranks of the node.
+ * Where nodes share, y = (M − 1) x and (M − 1) / M for (P_s − 1) / P_s, on M nodes, and no m; on
+ * one node k for 4 k. Of a circulation only the part φ travels that some query needs (reach.h). A
+ * transfer goes at the rate of the slower link it crosses; the network of a node is shared by those
+ * that use it at once: in a ring the P_h members of one shard, otherwise all ranks of the node.
  */
 #ifndef ATTN_RUNTIME_COST_H
 #define ATTN_RUNTIME_COST_H

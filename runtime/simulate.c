@@ -123,14 +123,26 @@ static double pairs_of_piece(const attn_attend *attend, const attn_kv_shard *pie
 
 /* --- attending -------------------------------------------------------------- */
 
+/* Of partials that wait for a step: written before and read in it. */
+static double keep_sec(const attn_attend *attend) {
+    const int64_t heads = attn_range_count(attend->heads);
+    const int64_t copying = heads < attend->threads ? heads : attend->threads;
+    const double bytes = 2.0 * sizeof(float) * (double)(attend->kv.batch * heads) *
+                         (double)attend->queries.count * (attend->kv.value_dim + 2);
+
+    return bytes / ((double)copying * rates.copy_bytes);
+}
+
 static double step_sec(const attn_attend *attend, int32_t step) {
     const attn_arrivals *arrivals = attend->arrivals;
-    double pairs = 0;
+    double pairs = 0, seconds;
 
     for (int64_t i = arrivals->step_first[step]; i < arrivals->step_first[step + 1]; i++)
         pairs += pairs_of_piece(attend, &arrivals->pieces[i]);
-    return pairs * (double)attn_range_count(attend->heads) * pair_sec(&attend->kv) /
-           attend->threads;
+    if (pairs == 0) return 0;
+    seconds =
+        pairs * (double)attn_range_count(attend->heads) * pair_sec(&attend->kv) / attend->threads;
+    return arrivals->step_first[step] > 0 ? seconds + keep_sec(attend) : seconds;
 }
 
 /* All at once: SimGrid's time for a charge grows with the messages that the rank ever sent. What is
