@@ -36,6 +36,7 @@ static double ring(const axis_load *load, attn_cost *cost) {
 
     cost->circulate_bytes = hops * load->needed * load->kv_bytes;
     cost->transfer_sec = hops * x;
+    cost->compute_sec += hops * load->needed * load->keep_sec;
     return each + hops * fmax(later, x);
 }
 
@@ -44,11 +45,12 @@ static double gather(const axis_load *load, attn_cost *cost) {
     double hops = load->nodes - 1;
     double last = load->compute_sec * hops / load->nodes / slices;
     double copies = fmin(hops, load->copied) * load->copy_sec;
-    double keeps = (hops < 1 ? load->shards > 1 : slices) * load->keep_sec;
+    double keeps = load->needed * (hops < 1 ? load->shards > 1 : slices) * load->keep_sec;
 
     cost->circulate_bytes = hops * load->needed * load->kv_bytes;
     cost->transfer_sec = hops * load->needed * message_sec(&load->all, load->kv_bytes);
-    return fmax(load->compute_sec + load->needed * (keeps + copies), cost->transfer_sec + last);
+    cost->compute_sec += keeps;
+    return fmax(cost->compute_sec + load->needed * copies, cost->transfer_sec + last);
 }
 
 static double reduce(const axis_load *load, attn_cost *cost) {

@@ -56,7 +56,7 @@ typedef struct attn_way {
 
 typedef struct attn_cost {
     double project_sec, exchange_sec, attend_sec, output_sec, total_sec;
-    double compute_sec;                     /* of attend: kernels alone */
+    double compute_sec;                     /* of attend: kernels, and partials that wait */
     double transfer_sec;                    /* of the circulation, without any compute */
     double exposed_sec;                     /* of it, what compute cannot hide */
     int is_read_bound;                      /* compute_sec is that of reading K and V */

@@ -108,7 +108,7 @@ static void print_picture(const attn_plan_report *report) {
 static void print_phase(const char *phase, double seconds, double total, const char *what) {
     char time[ATTN_UNITS_BYTES];
 
-    printf("  %-10s %10s %5.1f %%%s%s\n", phase, attn_units_seconds(seconds, time),
+    printf("  %-8s %10s %5.1f %%%s%s\n", phase, attn_units_seconds(seconds, time),
            total > 0 ? 100 * seconds / total : 0, what[0] == '\0' ? "" : "  ", what);
 }
 
