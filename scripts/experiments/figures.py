@@ -63,6 +63,18 @@ def balance(points):
         say(f"causal, 1 rank / 2 ranks, {layout}", *ratio(one, two, "total_sec"))
 
 
+def weak(points):
+    """Twice the rows on two ranks: work of each in the time of one."""
+    for name in points:
+        if not name.startswith("ranks=1 "):
+            continue
+        one, two = points[name], points[name.replace("ranks=1 ", "ranks=2 ")]
+        work = float(two[0]["flops"]) / float(one[0]["flops"]) / 2
+        mask, circulate = (two[0][key] for key in ("mask", "circulate"))
+        say(f"twice the rows on 2 ranks, {mask}, {circulate}: efficiency",
+            *(work * value for value in ratio(one, two, "total_sec")))
+
+
 def window(points):
     causal = points["attention.mask=causal"]
     (name,) = [name for name in points if "window" in name]
@@ -101,7 +113,7 @@ def predict(points):
 def main():
     folder = sys.argv[1] if len(sys.argv) > 1 else os.path.join("out", "experiments")
     for name, of_points in (("ranks_or_threads", ranks_or_threads), ("balance", balance),
-                            ("window", window),
+                            ("weak", weak), ("window", window),
                             ("documents", lambda points: documents(points, folder)),
                             ("predict", predict)):
         points = samples(folder, name)

@@ -26,7 +26,7 @@ case "${1:-}" in
 esac
 
 [[ -e $out/machine.yaml ]] || mpirun -n 2 build/attnspan bench --calibrate "$out/machine.yaml"
-for name in ranks_or_threads balance predict; do
+for name in ranks_or_threads balance weak predict; do
     mpirun -n 2 build/attnspan bench "configs/experiments/$name.yaml"
 done
 for name in kernels window documents; do
@@ -36,6 +36,7 @@ echo
 scripts/experiments/figures.py "$out"
 scripts/plot.py "$out"/{kernels,balance}.csv --only strong efficiency phases roofline memory \
     --output "$out/plots"
+scripts/plot.py "$out/weak.csv" --only weak --output "$out/plots"
 scripts/plot.py "$out/predict.csv" --only predicted --output "$out/plots" # the rates are of this machine
 scripts/report.py "$out/predict.csv" --summary "$out/predict.json" \
     --title "attnspan on one machine" --output "$out/report.html"
