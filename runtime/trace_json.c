@@ -17,7 +17,7 @@ typedef struct writer {
     int64_t *lane_ends_ns; /* owned: of lanes of messages, when their last one ends */
     char *text;            /* owned: [PIECE_BYTES] */
     size_t used;
-    int lane; /* the number that the lane at hand has in the trace, from 1 */
+    int lane; /* the thread number of the lane at hand: above those of the ranks */
     attn_error *error;
 } writer;
 
@@ -68,13 +68,10 @@ static void say_time(writer *self, const char *key, int64_t ns) {
     say(self, ",\"%s\":%" PRId64 ".%03d", key, ns / 1000, (int)(ns % 1000));
 }
 
-static void begin_lane(writer *self, const char *name, int number) {
-    char numbered[64];
-
+static void begin_lane(writer *self, const char *name) {
     self->lane++;
-    snprintf(numbered, sizeof numbered, number < 0 ? "%s" : "%s %d", name, number);
     begin_event(self, "M");
-    say(self, ",\"name\":\"thread_name\",\"args\":{\"name\":\"%s\"}}", numbered);
+    say(self, ",\"name\":\"thread_name\",\"args\":{\"name\":\"%s\"}}", name);
     begin_event(self, "M");
     say(self, ",\"name\":\"thread_sort_index\",\"args\":{\"sort_index\":%d}}", self->lane);
 }
@@ -136,7 +133,7 @@ static void write_message(writer *self, const attn_event *event) {
 
     begin_slice(self, event->start_ns, event->end_ns);
     say(self, ",\"cat\":\"%s\",\"name\":\"%s", kind_names[event->kind], cargo_words[event->cargo]);
-    if (is_of_shard) say(self, " of %" PRId64, event->number[1]);
+    if (is_of_shard) say(self, " %" PRId64, event->number[1]);
     say(self, "\",\"args\":{\"peer\":%d", self->rank->rank_of_place[event->peer]);
     for (int i = 0; i < 3; i++) say(self, ",\"%s\":%" PRId64, names[i], event->number[i]);
     say(self, ",\"number\":%d}}", (int)event->sequence);
@@ -172,7 +169,7 @@ static void write_span(writer *self, attn_span_kind kind, const char *name) {
 static void write_phases(writer *self) {
     int64_t count = take_lane(self, ATTN_LANE_PHASES);
 
-    begin_lane(self, "phases", -1);
+    begin_lane(self, "phases");
     write_span(self, ATTN_SPAN_LOAD, "load");
     for (int64_t i = 0; i < count; i++) write_event(self, &self->events[i]);
     write_span(self, ATTN_SPAN_VERIFY, "verify");
@@ -197,7 +194,7 @@ static void write_messages(writer *self, attn_event_kind way) {
         lane_of[i] = (int32_t)lane;
     }
     for (int64_t lane = 0; lane < lanes; lane++) {
-        begin_lane(self, kind_names[way], lanes == 1 ? -1 : (int)lane);
+        begin_lane(self, kind_names[way]);
         for (int64_t i = 0; i < count; i++)
             if (lane_of[i] == lane) write_message(self, &self->events[i]);
     }
@@ -205,13 +202,15 @@ static void write_messages(writer *self, attn_event_kind way) {
 
 static void write_thread(writer *self, int lane) {
     int64_t count = take_lane(self, lane);
+    char name[32];
 
-    begin_lane(self, "thread", lane - ATTN_LANE_THREADS);
+    snprintf(name, sizeof name, "thread %d", lane - ATTN_LANE_THREADS);
+    begin_lane(self, name);
     for (int64_t i = 0; i < count; i++) write_event(self, &self->events[i]);
 }
 
 attn_status attn_trace_json_write(const attn_trace_rank *rank, attn_error *error) {
-    writer self = {.rank = rank, .error = error};
+    writer self = {.rank = rank, .lane = rank->ranks - 1, .error = error};
     const attn_trace *trace = rank->trace;
     int64_t most = 0, messages = attn_trace_events(trace, ATTN_LANE_MESSAGES, NULL);
 
@@ -227,10 +226,10 @@ attn_status attn_trace_json_write(const attn_trace_rank *rank, attn_error *error
         attn_fail(error, ATTN_ERR_MEMORY, "out of memory for the trace");
     } else {
         write_phases(&self);
-        write_messages(&self, ATTN_EVENT_receive);
-        write_messages(&self, ATTN_EVENT_send);
         for (int lane = ATTN_LANE_THREADS; lane < trace->lane_count; lane++)
             write_thread(&self, lane);
+        write_messages(&self, ATTN_EVENT_receive);
+        write_messages(&self, ATTN_EVENT_send);
         flush(&self);
     }
     free(self.text);
