@@ -151,7 +151,7 @@ static char *process_text(const rank_facts *facts, int rank) {
     char *text;
     int used;
 
-    /* Perfetto shows 36 characters, of which the last are the process number. */
+    /* Perfetto has room for some 36 characters, and puts the process number behind. */
     snprintf(name, sizeof name, "rank %d (shard %d, group %d, node %d)", rank, of->shard,
              of->member, node_of(facts, rank));
     used = snprintf(labels, sizeof labels, "%s", of->host);

@@ -117,14 +117,22 @@ static void write_arrow(writer *self, const char *end, const attn_event *event) 
     if (event->kind == ATTN_EVENT_receive) {
         of = to;
         to = swapped;
-        at = attn_trace_json_time(rank, event->end_ns) - 1; /* within the slice */
+        at = attn_trace_json_time(rank, event->end_ns);
     }
     begin_event(self, end);
-    say_time(self, "ts", at > 0 ? at : 0);
+    say_time(self, "ts", at);
     say(self, ",\"cat\":\"message\",\"name\":\"message\",\"id\":%" PRIu64 "%s}",
         (((of * (uint64_t)rank->ranks + to) * ATTN_CARGOES + (uint64_t)event->cargo) << 22) +
             (uint64_t)event->sequence,
         event->kind == ATTN_EVENT_receive ? ",\"bp\":\"e\"" : "");
+}
+
+/* An instant for the arrow to end at: of two slices, Perfetto lets it start at the one that starts
+ * first, which is the receiver's as often as not. */
+static void write_arrival(writer *self, const attn_event *event) {
+    begin_event(self, "i");
+    say_time(self, "ts", attn_trace_json_time(self->rank, event->end_ns));
+    say(self, ",\"s\":\"t\",\"cat\":\"message\",\"name\":\"arrived\"}");
 }
 
 static void write_message(writer *self, const attn_event *event) {
@@ -137,6 +145,7 @@ static void write_message(writer *self, const attn_event *event) {
     say(self, "\",\"args\":{\"peer\":%d", self->rank->rank_of_place[event->peer]);
     for (int i = 0; i < 3; i++) say(self, ",\"%s\":%" PRId64, names[i], event->number[i]);
     say(self, ",\"number\":%d}}", (int)event->sequence);
+    if (event->kind == ATTN_EVENT_receive) write_arrival(self, event);
     write_arrow(self, event->kind == ATTN_EVENT_send ? "s" : "f", event);
 }
 

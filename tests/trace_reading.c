@@ -23,6 +23,7 @@ typedef struct reader {
     int phases[MOST_PHASES];
     attn_traced_tile tile;        /* the last one */
     attn_traced_message *message; /* the last one, without an arrow yet */
+    int has_arrived;              /* it, at its end */
 } reader;
 
 static const struct {
@@ -188,16 +189,26 @@ static void take_slice(reader *self, const json_t *event) {
         CU_ASSERT(is_in(self, "execute"));
 }
 
-/* The arrow's end of the message before. */
+/* The instant in which the message before was there. */
+static void take_arrival(reader *self, const json_t *event) {
+    CU_ASSERT_STRING_EQUAL(text_of(event, "name"), "arrived");
+    CU_ASSERT(self->message != NULL && self->message->to == self->rank && !self->has_arrived &&
+              time_of(event, "ts") == self->message->end_ns);
+    self->has_arrived = 1;
+}
+
+/* The arrow's end of the message before: its start, or that it has arrived. */
 static void take_arrow(reader *self, const json_t *event, int is_start) {
     int64_t at_ns = time_of(event, "ts");
 
     CU_ASSERT_PTR_NOT_NULL(self->message);
     if (self->message == NULL) return;
     CU_ASSERT_EQUAL(is_start, self->message->from == self->rank);
-    CU_ASSERT(at_ns >= self->message->start_ns - 1 && at_ns <= self->message->end_ns);
+    CU_ASSERT_EQUAL(is_start, !self->has_arrived);
+    CU_ASSERT_EQUAL(at_ns, is_start ? self->message->start_ns : self->message->end_ns);
     self->message->arrow = attn_traced_integer(event, "id");
     self->message = NULL;
+    self->has_arrived = 0;
 }
 
 /* --- ranks and lanes ------------------------------------------------------------------ */
@@ -261,6 +272,8 @@ static void take_event(reader *self, const json_t *event) {
     CU_ASSERT_EQUAL(attn_traced_integer(event, "tid"), self->lane);
     if (strcmp(phase, "X") == 0)
         take_slice(self, event);
+    else if (strcmp(phase, "i") == 0)
+        take_arrival(self, event);
     else
         take_arrow(self, event, strcmp(phase, "s") == 0);
 }

@@ -4,7 +4,7 @@
  * place; lanes in the order in which viewers show them; in a lane slices in the order of their
  * starts, apart from or within each other; on each rank each phase once (exchange twice), and all
  * that an execution does within it; tiles within steps, and blocks within tiles, of the shard that
- * the step has; one arrow's end for each message. */
+ * the step has; for each message one arrow's end, that of a received one where it has arrived. */
 #ifndef ATTN_TESTS_TRACE_READING_H
 #define ATTN_TESTS_TRACE_READING_H
 
