@@ -265,7 +265,7 @@ static void compute_block(worker *self, const attn_tile *tile, const attn_merge_
         args.value_stride = attn_kv_layout_value_stride(kv);
         kv->kernel->attend_few(&args, slot_partial(self, tile, op->result));
     }
-    attn_trace_end(self->lane, ATTN_EVENT_block, start_ns, op->block, args.key_count, self->step);
+    attn_trace_end(self->lane, ATTN_EVENT_block, start_ns, op->block, args.key_count, piece->shard);
 }
 
 /* Copies the partial of slot `from` to `to`, bit for bit. */

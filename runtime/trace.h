@@ -39,7 +39,7 @@ enum { ATTN_TRACE_MOST_EVENTS = 1 << 19, ATTN_TRACE_LIMIT_EVENTS = 1 << 28 };
     X(wait, "", "", "")                                  \
     X(wait_node, "signal", "", "")                       \
     X(tile, "item", "head", "row")                       \
-    X(block, "block", "keys", "step")                    \
+    X(block, "block", "keys", "keys_of_shard")           \
     X(receive, "bytes", "shard", "slice")                \
     X(send, "bytes", "shard", "slice")
 

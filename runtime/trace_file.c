@@ -151,8 +151,9 @@ static char *process_text(const rank_facts *facts, int rank) {
     char *text;
     int used;
 
-    snprintf(name, sizeof name, "rank %d (head group %d, shard %d) on node %d", rank, of->member,
-             of->shard, node_of(facts, rank));
+    /* Perfetto has room for some 36 characters, and puts the process number behind. */
+    snprintf(name, sizeof name, "rank %d (shard %d, group %d, node %d)", rank, of->shard,
+             of->member, node_of(facts, rank));
     used = snprintf(labels, sizeof labels, "%s", of->host);
     if (of->tiles_left_out + of->blocks_left_out + of->others_left_out > 0)
         snprintf(labels + used, sizeof labels - (size_t)used,

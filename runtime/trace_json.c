@@ -17,7 +17,7 @@ typedef struct writer {
     int64_t *lane_ends_ns; /* owned: of lanes of messages, when their last one ends */
     char *text;            /* owned: [PIECE_BYTES] */
     size_t used;
-    int lane; /* the number that the lane at hand has in the trace, from 1 */
+    int lane; /* the thread number of the lane at hand: above those of the ranks */
     attn_error *error;
 } writer;
 
@@ -68,13 +68,10 @@ static void say_time(writer *self, const char *key, int64_t ns) {
     say(self, ",\"%s\":%" PRId64 ".%03d", key, ns / 1000, (int)(ns % 1000));
 }
 
-static void begin_lane(writer *self, const char *name, int number) {
-    char numbered[64];
-
+static void begin_lane(writer *self, const char *name) {
     self->lane++;
-    snprintf(numbered, sizeof numbered, number < 0 ? "%s" : "%s %d", name, number);
     begin_event(self, "M");
-    say(self, ",\"name\":\"thread_name\",\"args\":{\"name\":\"%s\"}}", numbered);
+    say(self, ",\"name\":\"thread_name\",\"args\":{\"name\":\"%s\"}}", name);
     begin_event(self, "M");
     say(self, ",\"name\":\"thread_sort_index\",\"args\":{\"sort_index\":%d}}", self->lane);
 }
@@ -120,14 +117,22 @@ static void write_arrow(writer *self, const char *end, const attn_event *event) 
     if (event->kind == ATTN_EVENT_receive) {
         of = to;
         to = swapped;
-        at = attn_trace_json_time(rank, event->end_ns) - 1; /* within the slice */
+        at = attn_trace_json_time(rank, event->end_ns);
     }
     begin_event(self, end);
-    say_time(self, "ts", at > 0 ? at : 0);
+    say_time(self, "ts", at);
     say(self, ",\"cat\":\"message\",\"name\":\"message\",\"id\":%" PRIu64 "%s}",
         (((of * (uint64_t)rank->ranks + to) * ATTN_CARGOES + (uint64_t)event->cargo) << 22) +
             (uint64_t)event->sequence,
         event->kind == ATTN_EVENT_receive ? ",\"bp\":\"e\"" : "");
+}
+
+/* An instant for the arrow to end at: of two slices, Perfetto lets it start at the one that starts
+ * first, which is the receiver's as often as not. */
+static void write_arrival(writer *self, const attn_event *event) {
+    begin_event(self, "i");
+    say_time(self, "ts", attn_trace_json_time(self->rank, event->end_ns));
+    say(self, ",\"s\":\"t\",\"cat\":\"message\",\"name\":\"arrived\"}");
 }
 
 static void write_message(writer *self, const attn_event *event) {
@@ -136,10 +141,11 @@ static void write_message(writer *self, const attn_event *event) {
 
     begin_slice(self, event->start_ns, event->end_ns);
     say(self, ",\"cat\":\"%s\",\"name\":\"%s", kind_names[event->kind], cargo_words[event->cargo]);
-    if (is_of_shard) say(self, " of %" PRId64, event->number[1]);
+    if (is_of_shard) say(self, " %" PRId64, event->number[1]);
     say(self, "\",\"args\":{\"peer\":%d", self->rank->rank_of_place[event->peer]);
     for (int i = 0; i < 3; i++) say(self, ",\"%s\":%" PRId64, names[i], event->number[i]);
     say(self, ",\"number\":%d}}", (int)event->sequence);
+    if (event->kind == ATTN_EVENT_receive) write_arrival(self, event);
     write_arrow(self, event->kind == ATTN_EVENT_send ? "s" : "f", event);
 }
 
@@ -172,7 +178,7 @@ static void write_span(writer *self, attn_span_kind kind, const char *name) {
 static void write_phases(writer *self) {
     int64_t count = take_lane(self, ATTN_LANE_PHASES);
 
-    begin_lane(self, "phases", -1);
+    begin_lane(self, "phases");
     write_span(self, ATTN_SPAN_LOAD, "load");
     for (int64_t i = 0; i < count; i++) write_event(self, &self->events[i]);
     write_span(self, ATTN_SPAN_VERIFY, "verify");
@@ -197,7 +203,7 @@ static void write_messages(writer *self, attn_event_kind way) {
         lane_of[i] = (int32_t)lane;
     }
     for (int64_t lane = 0; lane < lanes; lane++) {
-        begin_lane(self, kind_names[way], lanes == 1 ? -1 : (int)lane);
+        begin_lane(self, kind_names[way]);
         for (int64_t i = 0; i < count; i++)
             if (lane_of[i] == lane) write_message(self, &self->events[i]);
     }
@@ -205,13 +211,15 @@ static void write_messages(writer *self, attn_event_kind way) {
 
 static void write_thread(writer *self, int lane) {
     int64_t count = take_lane(self, lane);
+    char name[32];
 
-    begin_lane(self, "thread", lane - ATTN_LANE_THREADS);
+    snprintf(name, sizeof name, "thread %d", lane - ATTN_LANE_THREADS);
+    begin_lane(self, name);
     for (int64_t i = 0; i < count; i++) write_event(self, &self->events[i]);
 }
 
 attn_status attn_trace_json_write(const attn_trace_rank *rank, attn_error *error) {
-    writer self = {.rank = rank, .error = error};
+    writer self = {.rank = rank, .lane = rank->ranks - 1, .error = error};
     const attn_trace *trace = rank->trace;
     int64_t most = 0, messages = attn_trace_events(trace, ATTN_LANE_MESSAGES, NULL);
 
@@ -227,10 +235,10 @@ attn_status attn_trace_json_write(const attn_trace_rank *rank, attn_error *error
         attn_fail(error, ATTN_ERR_MEMORY, "out of memory for the trace");
     } else {
         write_phases(&self);
-        write_messages(&self, ATTN_EVENT_receive);
-        write_messages(&self, ATTN_EVENT_send);
         for (int lane = ATTN_LANE_THREADS; lane < trace->lane_count; lane++)
             write_thread(&self, lane);
+        write_messages(&self, ATTN_EVENT_receive);
+        write_messages(&self, ATTN_EVENT_send);
         flush(&self);
     }
     free(self.text);

@@ -1,10 +1,12 @@
-/* trace_json.h: a rank's events as text in the Trace Event Format, which Perfetto and
- * chrome://tracing open.
+/* trace_json.h: a rank's events as text in the Trace Event Format, which Perfetto opens.
  *
- * A process is a rank; its threads are lanes, in this order: the phases; messages received and
- * sent, as many lanes of each as messages overlap; and the rank's OpenMP threads. Slices of a lane
- * are in the order of their starts, those around others first. An arrow (a flow) leads from each
- * message sent to the same one received.
+ * A process is a rank; its threads are lanes, in this order: the phases; the rank's OpenMP threads;
+ * messages received and sent, as many lanes of each as messages overlap. Slices of a lane are in
+ * the order of their starts, those around others first. An arrow (a flow) leads from each message
+ * sent to the instant in which it has arrived.
+ *
+ * Perfetto draws a process's lanes in the order of their numbers, but first of all the one that has
+ * the process's own, as the main thread: so lanes are numbered from the number of ranks on.
  *
  * The text is a piece of an array: events with a comma before each. Not collective.
  */

@@ -6,10 +6,11 @@
 Each rank has a row for its phases, one for each of its threads, and one each
 for what it receives and sends. Kernels and messages have the colour of the
 sequence shard whose keys they are of, so that the picture shows whether a
-shard travels while the one before is computed with. Pale is a step in which a
-thread does not compute: it polls MPI, or has no core. Black is a rank that
-waits for messages, or for the ranks that it shares memory with. A PICTURE.svg
-is written as SVG.
+shard travels while the one before is computed with. A step with the keys of
+several has a stripe for each, as high as its share of the time; messages under
+way together have one each. Pale is a step in which a thread does not compute:
+it polls MPI, or has no core. Black is a rank that waits for messages, or for
+the ranks that it shares memory with. A PICTURE.svg is written as SVG.
 
 Exit status: 0 the picture was written; 1 it could not be; 2 the request is
 wrong; 3 no matplotlib.

@@ -86,8 +86,19 @@ static int64_t next_tile(const attn_traced_tile *tiles, int64_t count, int64_t a
     return attn_layout_rows(layout, tiles[at].shard);
 }
 
+/* Whether that is the shard which owns the block. */
+static int is_owner(const attn_layout *layout, int64_t shard, int64_t block) {
+    if (shard < 0 || shard >= layout->shards) return 0;
+    for (int64_t run = 0; run < attn_layout_run_count(layout, shard); run++) {
+        attn_range blocks = attn_layout_run(layout, shard, run);
+
+        if (block >= blocks.first && block < blocks.last) return 1;
+    }
+    return 0;
+}
+
 /* Of each tile under a causal mask the blocks up to its last row's own: as many blocks as all
- * tiles have. Each block that was recorded must be the next of these. */
+ * tiles have. Each block that was recorded must be the next of these, with its owner's number. */
 static int64_t count_blocks(const attn_traced *traced, const way *at) {
     attn_layout layout;
     attn_error error;
@@ -107,7 +118,8 @@ static int64_t count_blocks(const attn_traced *traced, const way *at) {
         for (int64_t number = 0; number <= last; number++, block++)
             CU_ASSERT(block < traced->block_count &&
                       attn_traced_same_tile(&traced->blocks[block], tile) &&
-                      traced->blocks[block].block == number);
+                      traced->blocks[block].block == number &&
+                      is_owner(&layout, traced->blocks[block].keys_of_shard, number));
     }
     attn_layout_destroy(&layout);
     return blocks;
@@ -182,7 +194,7 @@ static void expect_nodes(const attn_traced *traced) {
             json_string_value(json_object_get(json_object_get(event, "args"), "name"));
 
         if (kind == NULL || strcmp(kind, "process_name") != 0 || name == NULL) continue;
-        CU_ASSERT_PTR_NOT_NULL(strstr(name, is_second ? "on node 1" : "on node 0"));
+        CU_ASSERT_PTR_NOT_NULL(strstr(name, is_second ? ", node 1)" : ", node 0)"));
         named++;
     }
     CU_ASSERT_EQUAL(named, traced->ranks);

@@ -28,6 +28,7 @@ FIGURES = {"strong", "weak", "efficiency", "phases", "roofline", "predicted",
            "memory"}
 PNG = b"\x89PNG\r\n\x1a\n"
 SVG = "{http://www.w3.org/2000/svg}"
+LANES = ("phases", "thread 0", "receive", "send")  # of a rank in a trace
 
 
 def read(path):
@@ -244,26 +245,27 @@ class Plots(unittest.TestCase):
         """A ring of two ranks, made by hand; in microseconds."""
         events = []
         for rank in (0, 1):
-            for lane, name in enumerate(("phases", "receive", "send",
-                                         "thread 0"), 1):
+            for lane, name in enumerate(LANES, 2):
                 events.append({"ph": "M", "pid": rank, "tid": lane,
                                "name": "thread_name", "args": {"name": name}})
 
             def slice_of(lane, cat, start, length, rank=rank, **args):
-                name = "K/V of 0" if "peer" in args else cat
-                events.append({"ph": "X", "pid": rank, "tid": lane,
+                name = f"K/V {args['shard']}" if "peer" in args else cat
+                events.append({"ph": "X", "pid": rank,
+                               "tid": 2 + LANES.index(lane),
                                "ts": start, "dur": length, "cat": cat,
                                "name": name, "args": args})
-            slice_of(1, "execute", 0, 100)
-            slice_of(1, "attend", 0, 100)
-            slice_of(1, "wait", 45, 5)
-            slice_of(2, "receive", 1, 40, peer=1 - rank, shard=1 - rank)
-            slice_of(3, "send", 1, 40, peer=1 - rank, shard=rank)
+            slice_of("phases", "execute", 0, 100)
+            slice_of("phases", "attend", 0, 100)
+            slice_of("phases", "wait", 45, 5)
             for step, start in enumerate((0, 50)):
                 shard = (rank + step) % 2
-                slice_of(4, "step", start, 45, keys_of_shard=shard)
-                slice_of(4, "tile", start, 45)
-                slice_of(4, "block", start, 40)
+                slice_of("thread 0", "step", start, 45, keys_of_shard=shard)
+                slice_of("thread 0", "tile", start, 45)
+                slice_of("thread 0", "block", start, 40, keys_of_shard=shard)
+            slice_of("receive", "receive", 1, 40, peer=1 - rank,
+                     shard=1 - rank)
+            slice_of("send", "send", 1, 40, peer=1 - rank, shard=rank)
         trace = {"traceEvents": events, "otherData": {
             "mesh": {"heads": 1, "sequence": 2, "circulate": "ring",
                      "layout": "contiguous"},
@@ -298,6 +300,44 @@ class Plots(unittest.TestCase):
             trace["traceEvents"] = [event for event in trace["traceEvents"]
                                     if event.get("cat") != cat]
         return change
+
+    def test_a_timeline_tells_shards_apart_that_are_at_hand_together(self):
+        def gather(trace):
+            """On rank 0 the second step is of both shards, the own one for a
+            quarter of the time, while two messages arrive."""
+            events = trace["traceEvents"]
+            block = [event for event in events if event["pid"] == 0 and
+                     event.get("cat") == "block"][1]
+            own = json.loads(json.dumps(block))
+            own.update(dur=10, args={"keys_of_shard": 0})
+            block.update(ts=60, dur=30)
+            events.insert(events.index(block), own)
+            for event in events:
+                if event.get("cat") == "step" and event["ts"] == 50:
+                    event["args"]["keys_of_shard"] = -1
+                if event.get("cat") == "receive" and event["pid"] == 0:
+                    second = dict(event, name="K/V 0", args={"shard": 0})
+            events.append(second)
+
+        self.run_script("timeline", self.trace(gather),
+                        self.path("timeline.svg"))
+        with open(self.path("timeline.svg"), encoding="utf-8") as file:
+            text = file.read()
+        heights = {}
+        # What is clipped is in the axes; the legend is not.
+        for path, colour in re.findall(
+                r'<path d="([^"]*)" clip-path="[^"]*" '
+                r'style="fill: (#[0-9a-f]{6})', text):
+            rows = [float(y) for y in re.findall(r"[ML] \S+ (\S+)", path)]
+            heights.setdefault(colour, []).append(max(rows) - min(rows))
+        row = max(heights["#0072b2"]) / 0.9
+        for colour, wanted in (
+                ("#0072b2", [0.9 / 4, 0.6 / 2, 0.6, 0.6, 0.9, 0.9]),
+                ("#d55e00", [0.6 / 2, 0.6, 0.9 * 3 / 4, 0.9])):
+            self.assertEqual(sorted(round(height / row, 3)
+                                    for height in heights[colour] if height),
+                             [round(height, 3) for height in wanted])
+        self.assertNotIn("#9a9a9a", heights)
 
     def test_a_timeline_of_something_else_is_refused(self):
         def empty(trace):

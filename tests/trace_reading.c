@@ -7,13 +7,15 @@
 
 #include "harness.h"
 
-enum { MOST_DEPTH = 8, MOST_PHASES = 9 };
+enum { MOST_DEPTH = 8, MOST_PHASES = 9, LANE_KINDS = 4 };
 
 /* Of one rank, and the lane at hand. */
 typedef struct reader {
     attn_traced *traced;
     int64_t rank, lane;
+    int64_t keys_of_step; /* the shard; −1: several, or none */
     const char *lane_name;
+    int lane_kind;               /* its place among lane_kinds */
     int64_t start_ns;            /* of the last slice */
     int64_t ends_ns[MOST_DEPTH]; /* of slices that are open, outermost first */
     const char *open[MOST_DEPTH];
@@ -21,6 +23,7 @@ typedef struct reader {
     int phases[MOST_PHASES];
     attn_traced_tile tile;        /* the last one */
     attn_traced_message *message; /* the last one, without an arrow yet */
+    int has_arrived;              /* it, at its end */
 } reader;
 
 static const struct {
@@ -29,6 +32,9 @@ static const struct {
 } phases[MOST_PHASES] = {{"load", 1, 0},     {"execute", 1, 0}, {"project", 1, 1},
                          {"exchange", 2, 1}, {"attend", 1, 1},  {"output", 1, 1},
                          {"pack", 1, 1},     {"verify", 1, 0},  {"write", 1, 0}};
+
+/* From the top down. */
+static const char *const lane_kinds[LANE_KINDS] = {"phases", "thread", "receive", "send"};
 
 static void *grown(void *array, int64_t count, size_t bytes) {
     void *larger = (count & (count - 1)) != 0
@@ -137,7 +143,10 @@ static void take_message(reader *self, const json_t *event, int is_send) {
 static void take_compute(reader *self, const char *cat, const json_t *args) {
     attn_traced *traced = self->traced;
 
-    if (strcmp(cat, "step") == 0) self->tile.shard = attn_traced_integer(args, "queries_of_shard");
+    if (strcmp(cat, "step") == 0) {
+        self->tile.shard = attn_traced_integer(args, "queries_of_shard");
+        self->keys_of_step = attn_traced_integer(args, "keys_of_shard");
+    }
     if (strcmp(cat, "tile") == 0) {
         CU_ASSERT(is_in(self, "step"));
         self->tile.head = attn_traced_integer(args, "head");
@@ -150,7 +159,12 @@ static void take_compute(reader *self, const char *cat, const json_t *args) {
         CU_ASSERT(is_in(self, "tile"));
         traced->blocks = grown(traced->blocks, traced->block_count, sizeof *traced->blocks);
         traced->blocks[traced->block_count] = self->tile;
-        traced->blocks[traced->block_count++].block = attn_traced_integer(args, "block");
+        traced->blocks[traced->block_count].block = attn_traced_integer(args, "block");
+        traced->blocks[traced->block_count].keys_of_shard =
+            attn_traced_integer(args, "keys_of_shard");
+        CU_ASSERT(self->keys_of_step < 0 ||
+                  traced->blocks[traced->block_count].keys_of_shard == self->keys_of_step);
+        traced->block_count++;
     }
 }
 
@@ -175,16 +189,26 @@ static void take_slice(reader *self, const json_t *event) {
         CU_ASSERT(is_in(self, "execute"));
 }
 
-/* The arrow's end of the message before. */
+/* The instant in which the message before was there. */
+static void take_arrival(reader *self, const json_t *event) {
+    CU_ASSERT_STRING_EQUAL(text_of(event, "name"), "arrived");
+    CU_ASSERT(self->message != NULL && self->message->to == self->rank && !self->has_arrived &&
+              time_of(event, "ts") == self->message->end_ns);
+    self->has_arrived = 1;
+}
+
+/* The arrow's end of the message before: its start, or that it has arrived. */
 static void take_arrow(reader *self, const json_t *event, int is_start) {
     int64_t at_ns = time_of(event, "ts");
 
     CU_ASSERT_PTR_NOT_NULL(self->message);
     if (self->message == NULL) return;
     CU_ASSERT_EQUAL(is_start, self->message->from == self->rank);
-    CU_ASSERT(at_ns >= self->message->start_ns - 1 && at_ns <= self->message->end_ns);
+    CU_ASSERT_EQUAL(is_start, !self->has_arrived);
+    CU_ASSERT_EQUAL(at_ns, is_start ? self->message->start_ns : self->message->end_ns);
     self->message->arrow = attn_traced_integer(event, "id");
     self->message = NULL;
+    self->has_arrived = 0;
 }
 
 /* --- ranks and lanes ------------------------------------------------------------------ */
@@ -198,25 +222,43 @@ static void end_rank(const reader *self) {
     }
 }
 
+/* A lane has the next number, and its kind does not go up. No rank has that number: a lane with its
+ * rank's would be the main thread, which Perfetto shows first. */
+static void take_lane(reader *self, const json_t *event, const char *name) {
+    int64_t lane = attn_traced_integer(event, "tid");
+    int kind = 0;
+
+    while (kind < LANE_KINDS && strncmp(lane_kinds[kind], name, strlen(lane_kinds[kind])) != 0)
+        kind++;
+    CU_ASSERT(kind < LANE_KINDS && kind >= self->lane_kind);
+    CU_ASSERT(lane >= self->traced->ranks && (self->lane == 0 || lane == self->lane + 1));
+    self->lane = lane;
+    self->lane_name = name;
+    self->lane_kind = kind;
+    self->start_ns = 0;
+    self->depth = 0;
+    self->traced->threads += strncmp(name, "thread ", 7) == 0;
+}
+
 static void take_name(reader *self, const json_t *event) {
     const char *what = text_of(event, "name");
-    const char *name = json_string_value(json_object_get(json_object_get(event, "args"), "name"));
+    const json_t *args = json_object_get(event, "args");
+    const char *name = json_string_value(json_object_get(args, "name"));
 
     if (strcmp(what, "process_name") == 0)
         CU_ASSERT_EQUAL(self->traced->ranks++, attn_traced_integer(event, "pid"));
     if (strcmp(what, "process_labels") == 0)
-        self->traced->labelled +=
-            strstr(text_of(json_object_get(event, "args"), "labels"), "left out: ") != NULL;
+        self->traced->labelled += strstr(text_of(args, "labels"), "left out: ") != NULL;
+    if (strcmp(what, "process_sort_index") == 0)
+        CU_ASSERT_EQUAL(attn_traced_integer(args, "sort_index"), attn_traced_integer(event, "pid"));
+    if (strcmp(what, "thread_sort_index") == 0)
+        CU_ASSERT_EQUAL(attn_traced_integer(args, "sort_index"), self->lane);
     if (strcmp(what, "thread_name") != 0) return;
     if (attn_traced_integer(event, "pid") != self->rank) {
         end_rank(self);
         *self = (reader){.traced = self->traced, .rank = attn_traced_integer(event, "pid")};
     }
-    self->lane = attn_traced_integer(event, "tid");
-    self->lane_name = name == NULL ? "" : name;
-    self->start_ns = 0;
-    self->depth = 0;
-    self->traced->threads += strncmp(self->lane_name, "thread ", 7) == 0;
+    take_lane(self, event, name == NULL ? "" : name);
 }
 
 static void take_event(reader *self, const json_t *event) {
@@ -230,6 +272,8 @@ static void take_event(reader *self, const json_t *event) {
     CU_ASSERT_EQUAL(attn_traced_integer(event, "tid"), self->lane);
     if (strcmp(phase, "X") == 0)
         take_slice(self, event);
+    else if (strcmp(phase, "i") == 0)
+        take_arrival(self, event);
     else
         take_arrow(self, event, strcmp(phase, "s") == 0);
 }

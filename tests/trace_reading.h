@@ -1,9 +1,10 @@
 /* trace_reading.h: a trace as the tests look at it.
  *
- * While reading it asserts what holds for every trace: ranks from 0 on, each with its name; in a
- * lane slices in the order of their starts, apart from or within each other; on each rank each
- * phase once (exchange twice), and all that an execution does within it; tiles within steps, and
- * blocks within tiles; one arrow's end for each message. */
+ * While reading it asserts what holds for every trace: ranks from 0 on, each with its name and
+ * place; lanes in the order in which viewers show them; in a lane slices in the order of their
+ * starts, apart from or within each other; on each rank each phase once (exchange twice), and all
+ * that an execution does within it; tiles within steps, and blocks within tiles, of the shard that
+ * the step has; for each message one arrow's end, that of a received one where it has arrived. */
 #ifndef ATTN_TESTS_TRACE_READING_H
 #define ATTN_TESTS_TRACE_READING_H
 
@@ -13,6 +14,7 @@
 /* A tile in one step, or a block in it. */
 typedef struct attn_traced_tile {
     int64_t shard, head, row, block; /* of queries; row in the shard; −1: a tile */
+    int64_t keys_of_shard;           /* of a block */
 } attn_traced_tile;
 
 typedef struct attn_traced_message {

@@ -8,6 +8,7 @@ import bisect
 import json
 
 from matplotlib.colors import to_rgb
+from matplotlib.patheffects import withStroke
 
 import matplotlib.pyplot as plt
 
@@ -15,13 +16,15 @@ from plots import style
 
 WIDTH = 7.2  # inches; a page
 ROW, GAP = 0.15, 0.12  # inches; of a rank, and between ranks
+HEIGHT, MESSAGES = 0.9, 0.6  # of a row: its bars, those of messages
 ENDS = 1.05  # inches; what is above and below
 PIXELS = 4000  # across the picture; what is closer is joined
 
 WAIT = style.INK
 PHASES = {"project": "#d9d9d9", "exchange": "#b8b8b8", "attend": "#ececec",
           "output": "#d9d9d9", "pack": "#a3a3a3"}
-OTHER = "#9a9a9a"  # keys of several shards, or no keys
+OTHER = "#9a9a9a"  # keys of several shards, not told apart, or no keys
+FINEST = ("block", "tile", "step")  # of a thread: the first of these it has
 TINT = 0.72  # share of white in what lies behind
 SHORTEST_NAMED = 0.04  # of the width: a phase with its name on it
 
@@ -38,9 +41,8 @@ class Rank:
         self.lanes = {}  # name: slices
 
     def of(self, name):
-        """Slices of all lanes of that name, as "send" or "send 2"."""
-        return [piece for lane, pieces in self.lanes.items()
-                if lane.split()[0] == name for piece in pieces]
+        """Slices of all lanes of that name."""
+        return self.lanes.get(name, [])
 
     def threads(self):
         return sorted((lane for lane in self.lanes if
@@ -90,6 +92,49 @@ def colour_of(shard):
     return style.SERIES[shard % len(style.SERIES)]
 
 
+def of_kind(pieces, cat):
+    return [piece for piece in pieces if piece["cat"] == cat]
+
+
+def finest(pieces):
+    """What a thread's computing is drawn by, and the slices of that."""
+    cat = next((cat for cat in FINEST if of_kind(pieces, cat)), FINEST[-1])
+    return cat, of_kind(pieces, cat)
+
+
+def bands(step, pieces):
+    """(colour, top, height) of what `pieces` of a step computed with, within
+    a row of height 1: one for each shard, as high as its share of the time.
+    """
+    shard = step["args"]["keys_of_shard"]
+    if shard >= 0:
+        return [(colour_of(shard), 0, 1)]
+    spent = {}
+    for piece in pieces:
+        shard = piece["args"].get("keys_of_shard", -1)
+        spent[shard] = spent.get(shard, 0) + piece["dur"]
+    found, top, total = [], 0, sum(spent.values())
+    for shard in sorted(spent):
+        share = spent[shard] / total if total > 0 else 1 / len(spent)
+        found.append((colour_of(shard), top, share))
+        top += share
+    return found
+
+
+def beside(pieces):
+    """Slices in as few lists as there are at a time; none of a list overlap."""
+    lists = []
+    for piece in sorted(pieces, key=lambda piece: piece["ts"]):
+        free = (of for of in lists
+                if of[-1]["ts"] + of[-1]["dur"] <= piece["ts"])
+        of = next(free, None)
+        if of is None:
+            lists.append([piece])
+        else:
+            of.append(piece)
+    return lists
+
+
 def joined(pieces, nearest):
     """(start, length) of slices, in order; those closer than `nearest` as
     one."""
@@ -110,21 +155,24 @@ class Picture:
         self.width = end - begin
         self.nearest = self.width / PIXELS * 1e-3
 
-    def bars(self, pieces, place, colours, height=0.9):
+    def bar(self, pieces, top, height, colour):
+        self.axes.broken_barh(
+            joined([((piece["ts"] - self.begin) * 1e-3, piece["dur"] * 1e-3)
+                    for piece in pieces], self.nearest),
+            (top, height), facecolor=colour, linewidth=0)
+
+    def bars(self, pieces, place, colours, height=HEIGHT):
         """Slices as bars; `colours` gives that of a slice, None: none."""
         by_colour = {}
         for piece in pieces:
             colour = colours(piece)
             if colour is not None:
-                by_colour.setdefault(colour, []).append(
-                    ((piece["ts"] - self.begin) * 1e-3, piece["dur"] * 1e-3))
+                by_colour.setdefault(colour, []).append(piece)
         for colour, of in by_colour.items():
-            self.axes.broken_barh(
-                joined(of, self.nearest), (place - height / 2, height),
-                facecolor=colour, linewidth=0)
+            self.bar(of, place - height / 2, height, colour)
 
     def name(self, phases, place):
-        """The names of long phases, at their ends: waits are before that."""
+        """The names of long phases, at their ends, readable over waits."""
         for piece in phases:
             if (piece["cat"] in PHASES and piece["cat"] != "pack" and
                     piece["dur"] > SHORTEST_NAMED * self.width):
@@ -132,26 +180,39 @@ class Picture:
                 self.axes.annotate(
                     piece["name"], (end * 1e-3, place), xytext=(-2, 0),
                     textcoords="offset points", fontsize=5.5, ha="right",
-                    va="center", color=style.MUTED)
+                    va="center", color=style.MUTED, path_effects=[
+                        withStroke(linewidth=1.5,
+                                   foreground=PHASES[piece["cat"]])])
 
     def thread(self, pieces, place):
         """What it computes: blocks, or tiles or steps where blocks were left
-        out, by the shard of the step they are in."""
-        steps = [piece for piece in pieces if piece["cat"] == "step"]
+        out, by the shards of the step they are in."""
+        steps = of_kind(pieces, "step")
         starts = [piece["ts"] for piece in steps]
+        in_step = {}
+        for piece in finest(pieces)[1]:
+            number = bisect.bisect_right(starts, piece["ts"]) - 1
+            in_step.setdefault(number, []).append(piece)
+        alike = {}  # those of equal bands, of all steps
+        for number, of in in_step.items():
+            for band in bands(steps[number], of):
+                alike.setdefault(band, []).extend(of)
 
         self.bars(steps, place, lambda piece: tinted(
             colour_of(piece["args"]["keys_of_shard"])))
+        for (colour, top, height), of in alike.items():
+            self.bar(of, place + (top - 0.5) * HEIGHT, height * HEIGHT,
+                     colour)
 
-        def colour(piece):
-            step = steps[bisect.bisect_right(starts, piece["ts"]) - 1]
-            return colour_of(step["args"]["keys_of_shard"])
-
-        for cat in ("block", "tile", "step"):
-            chosen = [piece for piece in pieces if piece["cat"] == cat]
-            if chosen:
-                self.bars(chosen, place, colour)
-                break
+    def messages(self, pieces, place):
+        """Those that are under way together have a stripe each."""
+        stripes = beside(pieces)
+        for number, of in enumerate(stripes):
+            self.bars(of, place + ((number + 0.5) / len(stripes) - 0.5)
+                      * MESSAGES, lambda piece: colour_of(
+                          piece["args"]["shard"]
+                          if piece["name"].startswith("K/V") else None),
+                      MESSAGES / len(stripes))
 
     def rank(self, rank, place, ways):
         """Draws its rows down from `place`, those of messages for each of
@@ -165,10 +226,7 @@ class Picture:
         for row, lane in enumerate(rank.threads(), 1):
             self.thread(rank.lanes[lane], place + row)
         for row, way in enumerate(ways, len(rows) - len(ways)):
-            self.bars(rank.of(way), place + row,
-                      lambda piece: colour_of(
-                          piece["args"]["shard"]
-                          if piece["name"].startswith("K/V") else None), 0.6)
+            self.messages(rank.of(way), place + row)
         return rows
 
 
@@ -207,9 +265,9 @@ def draw(trace, most):
 def legend(axes, ranks):
     """Colours that are there: shards, of which those of one colour share a
     line, and waiting."""
-    shards = sorted({piece["args"]["keys_of_shard"] for rank in ranks
+    shards = sorted({piece["args"].get("keys_of_shard", -1) for rank in ranks
                      for lane in rank.threads() for piece in rank.lanes[lane]
-                     if piece["cat"] == "step"} - {-1})
+                     } - {-1})
     entries = {}
     for shard in shards:
         entries.setdefault(colour_of(shard), []).append(shard)
@@ -226,12 +284,13 @@ def legend(axes, ranks):
 
 
 def has_others(ranks):
-    """Whether something is of several shards, or of none."""
+    """Whether something is drawn as of several shards, or of none."""
     for rank in ranks:
         for lane in rank.threads():
-            if any(piece["cat"] == "step" and
-                   piece["args"]["keys_of_shard"] < 0
-                   for piece in rank.lanes[lane]):
+            pieces = rank.lanes[lane]
+            if finest(pieces)[0] != "block" and any(
+                    step["args"]["keys_of_shard"] < 0
+                    for step in of_kind(pieces, "step")):
                 return True
         if any(not piece["name"].startswith("K/V")
                for piece in rank.of("send") + rank.of("receive")):
