@@ -59,7 +59,8 @@ static double reduce(const axis_load *load, attn_cost *cost) {
     cost->circulate_bytes = hops * (load->query_bytes + load->partial_bytes);
     cost->transfer_sec = hops * (message_sec(&load->all, load->query_bytes) +
                                  message_sec(&load->all, load->partial_bytes));
-    return load->compute_sec + cost->transfer_sec;
+    cost->compute_sec += hops * load->keep_sec;
+    return cost->compute_sec + cost->transfer_sec;
 }
 
 static const struct circulation_cost {

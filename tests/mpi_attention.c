@@ -960,7 +960,7 @@ static void check_bytes_sent(attn_storage storage) {
         int shards = ranks / heads;
         attn_options options = {.mesh_heads = heads,
                                 .mesh_sequence = shards,
-                                .share_nodes = ATTN_SHARE_NEVER, /* which would send nothing here */
+                                .circulate = "ring",
                                 .threads = 1,
                                 .storage = storage};
         problem_case which = {"", p, 0};
