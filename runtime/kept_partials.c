@@ -19,7 +19,9 @@ typedef struct tile_sight {
     const attn_tiling *tiling;    /* borrowed */
     const attn_row_list *queries; /* borrowed */
     const attn_mask *mask;        /* borrowed */
-    tile_group *groups;           /* owned: [along / GROUP_TILES, rounded up] */
+    tile_group *groups;           /* owned */
+    int64_t group_count;
+    unsigned char *is_marked; /* owned: [kept slots][groups], whether all of its tiles are */
 } tile_sight;
 
 static int is_empty(attn_interval keys) {
@@ -96,19 +98,26 @@ static void find_groups(tile_sight *sight) {
     }
 }
 
+/* Marks the tiles of a group that see some of the keys. */
+static void mark_group(attn_kept_partials *kept, int32_t slot, int64_t number,
+                       const tile_sight *sight, attn_range keys) {
+    const int64_t first = number * GROUP_TILES, end = first + GROUP_TILES;
+    const int all_see = overlap(sight->groups[number].common, keys);
+
+    for (int64_t tile = first; tile < end && tile < kept->along; tile++) {
+        int32_t *place = &kept->place[slot * kept->along + tile];
+
+        if (*place < 0 && (all_see || tile_sees(sight, tile, keys))) *place = 0;
+    }
+    if (all_see) sight->is_marked[slot * sight->group_count + number] = 1;
+}
+
 static void mark_slot(attn_kept_partials *kept, int32_t slot, const tile_sight *sight,
                       attn_range keys) {
-    for (int64_t first = 0; first < kept->along; first += GROUP_TILES) {
-        const tile_group *group = &sight->groups[first / GROUP_TILES];
-        const int all_see = overlap(group->common, keys);
-        const int64_t end = first + GROUP_TILES < kept->along ? first + GROUP_TILES : kept->along;
-
-        for (int64_t tile = first; tile < end && overlap(group->hull, keys); tile++) {
-            int32_t *place = &kept->place[slot * kept->along + tile];
-
-            if (*place < 0 && (all_see || tile_sees(sight, tile, keys))) *place = 0;
-        }
-    }
+    for (int64_t group = 0; group < sight->group_count; group++)
+        if (!sight->is_marked[slot * sight->group_count + group] &&
+            overlap(sight->groups[group].hull, keys))
+            mark_group(kept, slot, group, sight, keys);
 }
 
 /* Marks the tiles that may have a value in a kept slot: every operation's value stands for the
@@ -138,17 +147,18 @@ attn_status attn_kept_partials_plan(attn_kept_partials *kept, const attn_merge_t
                                     const attn_mask *mask, const attn_layout *keys, int64_t elems,
                                     attn_buffers *buffers, attn_error *error) {
     int64_t pairs = tree->kept_slots * tiling->along;
-    size_t groups = ((size_t)tiling->along + GROUP_TILES - 1) / GROUP_TILES;
+    int64_t groups = (tiling->along + GROUP_TILES - 1) / GROUP_TILES;
     attn_range *covers = attn_alloc((size_t)tree->slots, sizeof *covers);
-    tile_sight sight = {.tiling = tiling, .queries = queries, .mask = mask};
+    tile_sight sight = {.tiling = tiling, .queries = queries, .mask = mask, .group_count = groups};
 
-    sight.groups = attn_alloc(groups, sizeof *sight.groups);
+    sight.groups = attn_alloc((size_t)groups, sizeof *sight.groups);
+    sight.is_marked = calloc((size_t)(tree->kept_slots * groups + 1), 1);
     *kept = (attn_kept_partials){
         .along = tiling->along, .per_place = tiling->batch * tiling->stack_count, .elems = elems};
     kept->place = attn_alloc((size_t)pairs, sizeof *kept->place);
     kept->empty = attn_alloc((size_t)tree->kept_slots, (size_t)tiling->count);
-    if (covers == NULL || sight.groups == NULL || kept->place == NULL || kept->empty == NULL ||
-        pairs > INT32_MAX) {
+    if (covers == NULL || sight.groups == NULL || sight.is_marked == NULL || kept->place == NULL ||
+        kept->empty == NULL || pairs > INT32_MAX) {
         attn_fail(error, ATTN_ERR_MEMORY, "cannot allocate the places of kept partials");
     } else {
         for (int64_t i = 0; i < pairs; i++) kept->place[i] = -1;
@@ -160,6 +170,7 @@ attn_status attn_kept_partials_plan(attn_kept_partials *kept, const attn_merge_t
                              sizeof(float), &kept->partials);
         attn_ok(error);
     }
+    free(sight.is_marked);
     free(sight.groups);
     free(covers);
     return error->status;
