@@ -451,7 +451,7 @@ static void run_step(attn_attend *attend, int32_t step, const void *query, float
 void attn_attend_step(attn_attend *attend, int32_t step, const void *query, float *out,
                       attn_transfer *transfer) {
     if (ATTN_SIMULATED)
-        attn_simulate_attend(attend, step, transfer);
+        attn_simulate_attend(attend, step);
     else
         run_step(attend, step, query, out, transfer);
 }

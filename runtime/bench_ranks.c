@@ -34,11 +34,11 @@ void attn_bench_ranks_leave(const attn_bench_ranks *ranks, MPI_Comm active) {
     int done = 0;
 
     if (active != MPI_COMM_NULL) ATTN_MPI(MPI_Comm_free(&active));
-    ATTN_MPI(MPI_Ibarrier(ranks->all.world, &all_here));
     if (ATTN_SIMULATED) {
-        ATTN_MPI(MPI_Wait(&all_here, MPI_STATUS_IGNORE));
+        ATTN_MPI(MPI_Barrier(ranks->all.world));
         return;
     }
+    ATTN_MPI(MPI_Ibarrier(ranks->all.world, &all_here));
     for (;;) {
         ATTN_MPI(MPI_Test(&all_here, &done, MPI_STATUS_IGNORE));
         if (done) return;

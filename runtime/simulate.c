@@ -9,12 +9,13 @@
 #include <time.h>
 
 #include "kv_shard.h"
-#include "simulate_memory.h"
 
 enum { GROUP_ROWS = 14, VECTOR_KEYS = 16 }; /* what a kernel computes together */
 
 static const double host_flops = 1e9; /* scripts/simulate/platform.py has the same */
-static attn_machine rates;            /* SimGrid gives each rank its own */
+static attn_machine rates;            /* of all ranks, which share the program's variables */
+static char *range;                   /* of all arrays of all ranks */
+static size_t range_bytes;
 
 void attn_simulate_rates(const attn_machine *machine) {
     rates = *machine;
@@ -145,14 +146,13 @@ static double step_sec(const attn_attend *attend, int32_t step) {
     return arrivals->step_first[step] > 0 ? seconds + keep_sec(attend) : seconds;
 }
 
-/* All at once: SimGrid's time for a charge grows with the messages that the rank ever sent. What is
- * in flight goes on meanwhile, and is seen to be through behind it. */
-void attn_simulate_attend(attn_attend *attend, int32_t step, attn_transfer *transfer) {
+/* All at once, without a poll: what is in flight goes on meanwhile, and SimGrid keeps a message
+ * that a test finds done in the lists of both ranks for good, which all later ones walk. */
+void attn_simulate_attend(attn_attend *attend, int32_t step) {
     const double start = MPI_Wtime();
 
     charge(step_sec(attend, step));
     attend->compute_sec += MPI_Wtime() - start;
-    if (transfer != NULL) attn_transfer_poll(transfer);
 }
 
 void attn_simulate_forget(attn_attend *attend) {
@@ -164,8 +164,19 @@ void attn_simulate_forget(attn_attend *attend) {
 
 /* --- memory ----------------------------------------------------------------- */
 
+/* SimGrid maps one small file over and over, and copies no messages from there to there. It fills
+ * the page tables at once, which takes 1/512 of the bytes: hence one range and not one a rank.
+ * Ranks take turns on one thread and nothing needs a lock. */
 void *attn_simulate_alloc(int64_t bytes) {
-    return attn_simulate_range(bytes > 0 ? (size_t)bytes : 1);
+    const size_t least = (size_t)1 << 30, doubled = 2 * range_bytes;
+    size_t wanted = (size_t)bytes;
+
+    if (bytes >= 0 && wanted <= range_bytes && range != NULL) return range;
+    if (wanted < least) wanted = least;
+    if (wanted < doubled) wanted = doubled;
+    range = SMPI_SHARED_MALLOC(wanted);
+    range_bytes = range == NULL ? 0 : wanted;
+    return range;
 }
 
 static int64_t from_environment(const char *name, int64_t otherwise) {

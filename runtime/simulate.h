@@ -45,8 +45,8 @@ void attn_simulate_copy(int64_t bytes, int64_t heads, int threads);
 /* Flops of projections. */
 void attn_simulate_gemm(double flops, int threads);
 
-/* A step of attend.h, polling `transfer` as that does. */
-void attn_simulate_attend(attn_attend *attend, int32_t step, attn_transfer *transfer);
+/* A step of attend.h. */
+void attn_simulate_attend(attn_attend *attend, int32_t step);
 
 /* Frees what of a plan only attending needs; of a tree that is not a share. */
 void attn_simulate_forget(attn_attend *attend);
@@ -79,11 +79,9 @@ static inline void attn_simulate_gemm(double flops, int threads) {
     (void)threads;
 }
 
-static inline void attn_simulate_attend(attn_attend *attend, int32_t step,
-                                        attn_transfer *transfer) {
+static inline void attn_simulate_attend(attn_attend *attend, int32_t step) {
     (void)attend;
     (void)step;
-    (void)transfer;
 }
 
 static inline void attn_simulate_forget(attn_attend *attend) {

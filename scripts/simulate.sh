@@ -9,8 +9,9 @@
 #   OUT_DIR       what the bench writes and what is made of CLUSTER.yaml. Default: .
 #   OPTION        further options of attnspan bench, such as --set a.b=value
 #
-# Builds build-simulate/ with smpicc (Debian: libsimgrid-dev). All ranks are one process, so that the
-# largest cluster is limited by this machine's memory and patience: about RANKS² messages a sample.
+# Builds build-simulate/ with smpicc (Debian: libsimgrid-dev). All ranks are one process, so that
+# the largest cluster is limited by this machine's memory and patience: a ring of RANKS takes RANKS²
+# messages a sample, of some 30 microseconds each.
 # Exit status: the bench's; 2 CLUSTER.yaml is wrong; 3 something is missing here.
 set -euo pipefail
 
@@ -50,11 +51,17 @@ while IFS='=' read -r name value; do
 done <"$out/simulated/environment"
 
 # A transfer takes latency + bytes / rate, and looking whether it is through takes no time. Arrays
-# are one file, mapped over and over, in pieces of its size (simulate_memory.c).
-exec smpirun -np "$ranks" -platform "$out/simulated/platform.xml" -hostfile "$out/simulated/hosts" \
+# are one file, mapped over and over, in pieces of its size. Ranks have one copy of the program:
+# what it varies is the same on all (simulate.c). In SimGrid's own collectives one rank waits for
+# all others, in a time that is the square of their number or more. What a rank frees, the next one
+# takes: it is not given back in between (mallopt(3)).
+export MALLOC_MMAP_THRESHOLD_=4294967296 MALLOC_TRIM_THRESHOLD_=4294967296
+exec smpirun -no-privatize -np "$ranks" \
+    -platform "$out/simulated/platform.xml" -hostfile "$out/simulated/hosts" \
     --log=root.thres:warning --cfg=smpi/host-speed:1Gf --cfg=smpi/simulate-computation:no \
     --cfg=smpi/bw-factor:0:1 --cfg=smpi/lat-factor:0:1 --cfg=network/crosstraffic:0 \
     --cfg=smpi/test:0 --cfg=smpi/iprobe:0 --cfg=smpi/wtime:0 --cfg=contexts/stack-size:512 \
-    --cfg=smpi/shared-malloc-blocksize:67108864 \
+    --cfg=smpi/shared-malloc-blocksize:67108864 --cfg=smpi/allreduce:redbcast \
+    --cfg=smpi/reduce:binomial --cfg=smpi/bcast:binomial_tree --cfg=smpi/barrier:ompi_tree \
     "$build/attnspan" bench "$config" --output-dir "$out" \
     --set "parallel.machine=$(realpath "$out")/simulated/machine.yaml" "$@"

@@ -100,12 +100,13 @@ class Description(Folder):
 
     def test_shipped_ones_have_as_many_hosts_as_nodes(self):
         for name in sorted(os.listdir(CLUSTERS)):
+            nodes = 4096 if name.startswith("large_") else 1024
             made = os.path.join(self.folder, name)
             subprocess.run([sys.executable, PLATFORM,
                             os.path.join(CLUSTERS, name), made], check=True)
             with open(os.path.join(made, "hosts"), encoding="utf-8") as file:
                 self.assertEqual(file.read().split(),
-                                 [f"n{i}" for i in range(1024)])
+                                 [f"n{i}" for i in range(nodes)])
 
 
 class Simulation(Folder):
@@ -172,6 +173,26 @@ class Simulation(Folder):
                     self.assertEqual(row["bytes_sent_total"],
                                      row["bytes_predicted"])
                     self.assertGreater(int(row["bytes_sent_total"]), 0)
+                    self.assert_close(row["predicted_sec"], row["total_sec"],
+                                      0.1)
+            os.remove(os.path.join(self.folder, "samples.csv"))
+
+    def test_predictions_hold_on_more_ranks(self):
+        ranks = 64
+        fat_tree = {"fat_tree": {"down": [16, 4], "up": [1, 2]}}
+        for topology, circulations in (("switch", ["ring", "reduce"]),
+                                       (fat_tree, ["ring", "reduce"])):
+            rows = self.samples(
+                {"nodes": ranks, "topology": topology},
+                attention={**CONFIG["attention"], "mask": "causal"},
+                sequence={"length": 4096 * ranks}, parallel={"heads": 1},
+                bench=self.sweep(parallel__circulate=circulations))
+            self.assertEqual(len(rows), len(circulations))
+            for row in rows:
+                with self.subTest(topology=topology, set=row["set"]):
+                    self.assertEqual(row["ranks"], str(ranks))
+                    self.assertEqual(row["bytes_sent_total"],
+                                     row["bytes_predicted"])
                     self.assert_close(row["predicted_sec"], row["total_sec"],
                                       0.1)
             os.remove(os.path.join(self.folder, "samples.csv"))
