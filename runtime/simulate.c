@@ -1,5 +1,4 @@
-/* All hosts of scripts/simulate.sh do HOST_FLOPS a second, and a second's work is charged as that
- * many: so rates are in one place, the machine, whatever they are of. */
+/* Work is charged as time: so rates are in one place, the machine, whatever they are of. */
 #include "simulate.h"
 
 #include <limits.h>
@@ -12,9 +11,8 @@
 
 enum { GROUP_ROWS = 14, VECTOR_KEYS = 16 }; /* what a kernel computes together */
 
-static const double host_flops = 1e9; /* scripts/simulate/platform.py has the same */
-static attn_machine rates;            /* of all ranks, which share the program's variables */
-static char *range;                   /* of all arrays of all ranks */
+static attn_machine rates; /* of all ranks, which share the program's variables */
+static char *range;        /* of all arrays of all ranks */
 static size_t range_bytes;
 
 void attn_simulate_rates(const attn_machine *machine) {

@@ -27,7 +27,7 @@ need_modules("platform", {"yaml": "PyYAML"},
              "Debian has it: apt-get install python3-yaml")
 import yaml  # noqa: E402
 
-HOST_FLOPS = 1e9  # runtime/simulate.c has the same
+HOST_FLOPS = 1e9  # any: work is charged as time (runtime/simulate.c)
 MOST = 1 << 20    # nodes, and ranks: more are a slip of the pen
 
 
@@ -190,7 +190,7 @@ class Cluster:
                                                            self.nodes)
 
     def platform(self):
-        """Hosts with a core for each rank; a flop is a nanosecond's work."""
+        """Hosts with a core for each rank."""
         return f"""<?xml version='1.0'?>
 <!DOCTYPE platform SYSTEM "https://simgrid.org/simgrid.dtd">
 <platform version="4.1">
