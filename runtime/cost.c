@@ -305,7 +305,7 @@ static double copies_of(const prediction *self) {
 static void find_copies(const prediction *self, axis_load *load) {
     int64_t others = neighbours(self) - 1;
 
-    load->keep_sec = 2 * load->partial_bytes / copy_rate(self, self->share.heads);
+    load->keep_sec = 2 * load->partial_bytes / (self->machine->copy_bytes * self->threads);
     load->copy_sec =
         others > 0 ? load->kv_bytes / (self->machine->node.bytes_per_sec * self->threads) : 0;
     load->copied = self->cluster->share_nodes ? 0 : (double)others;

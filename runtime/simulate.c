@@ -122,14 +122,12 @@ static double pairs_of_piece(const attn_attend *attend, const attn_kv_shard *pie
 
 /* --- attending -------------------------------------------------------------- */
 
-/* Of partials that wait for a step: written before and read in it. */
+/* Of partials that wait for a step: written before and read in it, by all threads. */
 static double keep_sec(const attn_attend *attend) {
-    const int64_t heads = attn_range_count(attend->heads);
-    const int64_t copying = heads < attend->threads ? heads : attend->threads;
-    const double bytes = 2.0 * sizeof(float) * (double)(attend->kv.batch * heads) *
-                         (double)attend->queries.count * (attend->kv.value_dim + 2);
+    const int64_t rows = attend->kv.batch * attn_range_count(attend->heads) * attend->queries.count;
 
-    return bytes / ((double)copying * rates.copy_bytes);
+    return 2.0 * sizeof(float) * (double)rows * (attend->kv.value_dim + 2) /
+           (attend->threads * rates.copy_bytes);
 }
 
 static double step_sec(const attn_attend *attend, int32_t step) {
