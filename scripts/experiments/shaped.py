@@ -19,6 +19,8 @@ from statistics import median
 CONFIG = "configs/experiments/shaped.yaml"
 HOSTS, HEADS, WIDTHS, FLOAT = 4, 4, 128, 4
 NAME = "shaped"
+# As many ranks on each core, and not three on one of two.
+PINNED = 'exec taskset -c $((OMPI_COMM_WORLD_RANK % $(getconf _NPROCESSORS_ONLN))) "$0" "$@"'
 
 
 def lab(script, *arguments):
@@ -30,7 +32,7 @@ def lab(script, *arguments):
 def bench(folder, length):
     """The samples' only line of one execution: (attend, compute, transfer, overlap)."""
     path = os.path.join(folder, "shaped.csv")
-    lab("run.sh", "-n", str(HOSTS), "build/attnspan", "bench", CONFIG, "--set",
+    lab("run.sh", "-n", str(HOSTS), "sh", "-c", PINNED, "build/attnspan", "bench", CONFIG, "--set",
         f"sequence.length={length}", "--set", "bench.repeats=1", "--set",
         f"bench.samples={path}", "--set", "bench.resume=false")
     with open(path) as file:

@@ -131,12 +131,13 @@ lab_kbit() {
 }
 
 # lab_rate HOST RATE: both ends of its link send at most that. A bucket of two milliseconds at
-# that rate, but no smaller than the largest packet; a queue of 20 ms.
+# that rate, but no smaller than the largest packet with its headers, 64 KiB and some: a longer one
+# would be cut into 45, each with an interrupt that the ranks' cores pay for. A queue of 20 ms.
 lab_rate() {
     local kbit burst device netns
     kbit=$(lab_kbit "$2")
     burst=$((kbit / 4))
-    ((burst >= 65536)) || burst=65536
+    ((burst >= 73728)) || burst=73728
     for netns in "$1" switch; do
         device=eth0
         [[ $netns != switch ]] || device=$1
