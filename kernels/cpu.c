@@ -51,7 +51,7 @@ static int is_intel(void) {
            edx == signature_INTEL_edx && ecx == signature_INTEL_ecx;
 }
 
-unsigned attn_cpu_features(void) {
+static unsigned ask(void) {
     const uint32_t avx512 = (uint32_t)LEAF7_AVX512F | (uint32_t)LEAF7_AVX512DQ |
                             (uint32_t)LEAF7_AVX512BW | leaf7_avx512vl;
     uint32_t eax, ebx, ecx, edx, state;
@@ -75,6 +75,15 @@ unsigned attn_cpu_features(void) {
         if (tiles) features |= ATTN_CPU_AMX_BF16;
     }
     return features;
+}
+
+/* Asked once: to a virtual machine's guest CPUID takes as long as a small plan. */
+unsigned attn_cpu_features(void) {
+    static const unsigned known = 1u << 31;
+    static _Atomic unsigned answer; /* the same from any thread */
+
+    if (answer == 0) answer = ask() | known;
+    return answer & ~known;
 }
 
 #else

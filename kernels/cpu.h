@@ -18,7 +18,7 @@ enum {
     ATTN_CPU_AMX_BF16 = 16
 };
 
-/* Asks the processor at each call; 0 where it is not an x86. */
+/* Asks the processor at the first call; 0 where it is not an x86. */
 unsigned attn_cpu_features(void);
 
 #endif
