@@ -77,6 +77,32 @@ static int64_t unit_count(const attn_layout *layout) {
     return layout->block_count < most ? layout->block_count : most;
 }
 
+/* Units that follow each other and have one owner are a run: the runs are counted, shard by shard,
+ * and then put in their places. */
+static void take_runs(attn_layout *layout, const int64_t *owner, int64_t count) {
+    int64_t *end = layout->first_run + 1, before = 0; /* of a shard's runs so far */
+
+    memset(end, 0, (size_t)layout->shards * sizeof *end);
+    for (int64_t i = 0; i < count; i++) end[owner[i]] += i == 0 || owner[i] != owner[i - 1];
+    for (int64_t shard = 0; shard < layout->shards; shard++) {
+        int64_t runs = end[shard];
+
+        end[shard] = before;
+        before += runs;
+    }
+    for (int64_t i = 0; i < count; i++) {
+        attn_range unit = attn_deal(layout->block_count, count, i);
+        attn_range *next = &layout->runs[end[owner[i]]];
+
+        if (i > 0 && owner[i] == owner[i - 1]) {
+            next[-1].last = unit.last;
+        } else {
+            *next = unit;
+            end[owner[i]]++;
+        }
+    }
+}
+
 static attn_status balanced(attn_layout *layout, const attn_mask *mask, attn_error *error) {
     int64_t count = unit_count(layout);
     attn_balance_unit *units = attn_alloc((size_t)count, sizeof *units);
@@ -95,12 +121,8 @@ static attn_status balanced(attn_layout *layout, const attn_mask *mask, attn_err
                                        : (double)attn_mask_pairs(mask, ATTN_MASK_EVERY_ITEM,
                                                                  rows.first, rows.last);
     }
-    if (attn_layout_balance(units, count, layout->shards, owner, error) != ATTN_OK) goto cleanup;
-    for (int64_t shard = 0; shard < layout->shards; shard++) {
-        begin_shard(layout, shard);
-        for (int64_t i = 0; i < count; i++)
-            if (owner[i] == shard) add_run(layout, shard, attn_deal(layout->block_count, count, i));
-    }
+    if (attn_layout_balance(units, count, layout->shards, owner, error) == ATTN_OK)
+        take_runs(layout, owner, count);
 
 cleanup:
     free(owner);
@@ -161,21 +183,29 @@ attn_status attn_layout_choose(attn_layout *layout, int kind, int64_t shards, co
     static const int candidates[] = {CONTIGUOUS, ZIGZAG, BALANCED};
     enum { CANDIDATES = sizeof candidates / sizeof *candidates };
     double least = 0;
-    int best = kind;
 
-    for (int i = 0; kind < 0 && i < CANDIDATES; i++) {
+    *layout = (attn_layout){0};
+    if (kind >= 0) return attn_layout_create(layout, kind, mask->length, shards, mask, error);
+    for (int i = 0; i < CANDIDATES; i++) {
+        attn_layout other;
         double imbalance;
 
-        if (attn_layout_create(layout, candidates[i], mask->length, shards, mask, error) != ATTN_OK)
+        if (attn_layout_create(&other, candidates[i], mask->length, shards, mask, error) !=
+            ATTN_OK) {
+            attn_layout_destroy(layout);
             return error->status;
-        imbalance = attn_layout_imbalance(layout, mask);
+        }
+        imbalance = attn_layout_imbalance(&other, mask);
+        if (i > 0 && imbalance >= least) {
+            attn_layout_destroy(&other);
+            continue;
+        }
         attn_layout_destroy(layout);
-        if (i > 0 && imbalance >= least) continue;
-        best = candidates[i];
+        *layout = other;
         least = imbalance;
         if (least <= imbalance_allowed) break;
     }
-    return attn_layout_create(layout, best, mask->length, shards, mask, error);
+    return attn_ok(error);
 }
 
 attn_status attn_layout_of_keys(attn_layout *layout, const attn_layout *queries, int64_t kv_length,
