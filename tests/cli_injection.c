@@ -143,7 +143,7 @@ static int plant_nth(int nth, int rank, const boundary_row *rows, int *seen, siz
 }
 
 /* Every agreement of a run in turn, until there is none left to fail at; the words that
- * runtime/ agrees on must all come by. */
+ * runtime/ agrees on must all come by. Under sanitizers on the last rank alone. */
 static void a_run_fails_closed_at_each_agreement(void) {
     static const char *const whole[] = {"run", "layer.yaml", "--output-dir", "whole", NULL};
     static const boundary_row rows[] = {
@@ -156,10 +156,10 @@ static void a_run_fails_closed_at_each_agreement(void) {
     enum { ROWS_COUNT = sizeof rows / sizeof *rows, MOST_AGREEMENTS = 200 };
     const attn_command_request request = {
         .ranks = RANKS, .arguments = whole, .folder = attn_cli_folder()};
-    const int ranks[] = {0, RANKS - 1};
+    const int ranks[] = {RANKS - 1, 0};
 
     CU_ASSERT(attn_command_succeeds(&request));
-    for (int i = 0; i < 2; i++) {
+    for (int i = 0; i < (ATTN_SANITIZED ? 1 : 2); i++) {
         int seen[ROWS_COUNT] = {0}, nth = 1;
 
         while (nth < MOST_AGREEMENTS && plant_nth(nth, ranks[i], rows, seen, ROWS_COUNT)) nth++;

@@ -10,6 +10,17 @@
 #include <CUnit/CUnit.h>
 #include <stddef.h>
 
+/* Whether sanitizers watch, which slows a test down five to ten times. They look for what the
+ * code does to memory; that every combination of ways computes the same is for the release build
+ * to say. So a test that goes through all of them may take them in turn here. */
+#if defined __has_feature
+#define ATTN_SANITIZED __has_feature(address_sanitizer)
+#elif defined __SANITIZE_ADDRESS__
+#define ATTN_SANITIZED 1
+#else
+#define ATTN_SANITIZED 0
+#endif
+
 typedef struct attn_test {
     const char *name; /* says what holds */
     void (*run)(void);

@@ -10,13 +10,6 @@
 
 #include "harness.h"
 
-#if defined __has_feature
-#define ATTN_SANITIZED __has_feature(address_sanitizer)
-#elif defined __SANITIZE_ADDRESS__
-#define ATTN_SANITIZED 1
-#else
-#define ATTN_SANITIZED 0
-#endif
 #if ATTN_SANITIZED
 #include <sanitizer/lsan_interface.h>
 #endif

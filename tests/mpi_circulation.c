@@ -76,29 +76,50 @@ static void find_place(void) {
 
 /* --- what is expected ------------------------------------------------------------- */
 
-/* Whether a query of the shard sees one of the local rows `part` of shard `of`'s keys. */
-static int needs(const attn_plan *plan, int by, int of, attn_range part) {
-    attn_row_list queries, keys;
-    attn_error error;
-    int found = 0;
+/* A bit for each block of keys of which one is seen: by a row, and by any of a shard's. */
+static uint32_t seen_by_row[ROWS], seen_by_shard[MAX_RANKS];
 
-    if (attn_row_list_create(&queries, &plan->query_layout, by,
-                             (attn_range){0, attn_layout_rows(&plan->query_layout, by)},
-                             &error) != ATTN_OK ||
-        attn_row_list_create(&keys, &plan->key_layout, of, part, &error) != ATTN_OK)
-        MPI_Abort(MPI_COMM_WORLD, 1);
-    for (int64_t i = 0; i < queries.count && !found; i++) {
-        attn_visible seen = attn_mask_visible(&plan->attend.mask, 0, attn_row_list_at(&queries, i));
+static uint32_t bits_of(attn_range blocks) {
+    return (UINT32_C(1) << blocks.last) - (UINT32_C(1) << blocks.first);
+}
 
-        for (int64_t r = 0; r < keys.run_count; r++)
-            for (int s = 0; s < 2; s++)
-                found |= seen.span[s].first < keys.runs[r].first + keys.runs[r].count &&
-                         keys.runs[r].first < seen.span[s].last &&
-                         seen.span[s].first < seen.span[s].last;
+/* Looks through the rows of the plan's mask, once for all that is asked of it. */
+static void look_through(const attn_plan *plan) {
+    for (int64_t row = 0; row < plan->query_layout.length; row++) {
+        attn_visible seen = attn_mask_visible(&plan->attend.mask, 0, row);
+
+        seen_by_row[row] = 0;
+        for (int s = 0; s < 2; s++)
+            if (seen.span[s].first < seen.span[s].last)
+                seen_by_row[row] |= bits_of(
+                    (attn_range){seen.span[s].first / 64, (seen.span[s].last - 1) / 64 + 1});
     }
+    for (int shard = 0; shard < ranks; shard++) {
+        seen_by_shard[shard] = 0;
+        for (int64_t i = 0; i < attn_layout_run_count(&plan->query_layout, shard); i++) {
+            attn_range rows = attn_layout_rows_of(&plan->query_layout,
+                                                  attn_layout_run(&plan->query_layout, shard, i));
+
+            for (int64_t row = rows.first; row < rows.last; row++)
+                seen_by_shard[shard] |= seen_by_row[row];
+        }
+    }
+}
+
+/* Whether a query of the shard sees one of the local rows `part`, whole blocks, of shard `of`'s
+ * keys. */
+static int needs(const attn_plan *plan, int by, int of, attn_range part) {
+    uint32_t blocks = 0;
+    attn_row_list keys;
+    attn_error error;
+
+    if (attn_row_list_create(&keys, &plan->key_layout, of, part, &error) != ATTN_OK)
+        MPI_Abort(MPI_COMM_WORLD, 1);
+    for (int64_t r = 0; r < keys.run_count; r++)
+        blocks |= bits_of(
+            (attn_range){keys.runs[r].first / 64, (keys.runs[r].first + keys.runs[r].count) / 64});
     attn_row_list_destroy(&keys);
-    attn_row_list_destroy(&queries);
-    return found;
+    return (seen_by_shard[by] & blocks) != 0;
 }
 
 typedef struct traffic {
@@ -197,14 +218,8 @@ static int rows_see(const attn_plan *plan, int by, attn_range rows, attn_range b
 
     if (attn_row_list_create(&queries, &plan->query_layout, by, rows, &error) != ATTN_OK)
         MPI_Abort(MPI_COMM_WORLD, 1);
-    for (int64_t i = 0; i < queries.count && !found; i++) {
-        attn_visible seen = attn_mask_visible(&plan->attend.mask, 0, attn_row_list_at(&queries, i));
-
-        for (int s = 0; s < 2; s++)
-            found |= seen.span[s].first < blocks.last * 64 &&
-                     blocks.first * 64 < seen.span[s].last &&
-                     seen.span[s].first < seen.span[s].last;
-    }
+    for (int64_t i = 0; i < queries.count && !found; i++)
+        found = (seen_by_row[attn_row_list_at(&queries, i)] & bits_of(blocks)) != 0;
     attn_row_list_destroy(&queries);
     return found;
 }
@@ -314,6 +329,7 @@ static attn_plan *execute(size_t c, const char *layout, const char *circulate,
 
     CU_ASSERT_EQUAL(attn_plan_create(MPI_COMM_WORLD, &problem, &options, &plan, &error), ATTN_OK);
     if (plan == NULL) return NULL;
+    look_through(plan);
     queries = attn_plan_query_rows(plan).count * HEADS * DIM;
     keys = attn_plan_key_rows(plan).count * HEADS * DIM;
     q = array(queries);
@@ -480,15 +496,8 @@ static void check_kept(const attn_plan *plan) {
             covers[op->result] = blocks;
             if (op->result != slot) continue;
             for (int64_t own = first; own < first + tiling->tile_rows && own < queries->count;
-                 own++) {
-                attn_visible seen =
-                    attn_mask_visible(&plan->attend.mask, 0, attn_row_list_at(queries, own));
-
-                for (int s = 0; s < 2; s++)
-                    sees |= seen.span[s].first < blocks.last * 64 &&
-                            blocks.first * 64 < seen.span[s].last &&
-                            seen.span[s].first < seen.span[s].last;
-            }
+                 own++)
+                sees |= (seen_by_row[attn_row_list_at(queries, own)] & bits_of(blocks)) != 0;
         }
         wrong += sees != (plan->attend.kept.place[at] >= 0);
     }
