@@ -183,29 +183,21 @@ attn_status attn_layout_choose(attn_layout *layout, int kind, int64_t shards, co
     static const int candidates[] = {CONTIGUOUS, ZIGZAG, BALANCED};
     enum { CANDIDATES = sizeof candidates / sizeof *candidates };
     double least = 0;
+    int best = kind;
 
-    *layout = (attn_layout){0};
-    if (kind >= 0) return attn_layout_create(layout, kind, mask->length, shards, mask, error);
-    for (int i = 0; i < CANDIDATES; i++) {
-        attn_layout other;
+    for (int i = 0; kind < 0 && i < CANDIDATES; i++) {
         double imbalance;
 
-        if (attn_layout_create(&other, candidates[i], mask->length, shards, mask, error) !=
-            ATTN_OK) {
-            attn_layout_destroy(layout);
+        if (attn_layout_create(layout, candidates[i], mask->length, shards, mask, error) != ATTN_OK)
             return error->status;
-        }
-        imbalance = attn_layout_imbalance(&other, mask);
-        if (i > 0 && imbalance >= least) {
-            attn_layout_destroy(&other);
-            continue;
-        }
+        imbalance = attn_layout_imbalance(layout, mask);
         attn_layout_destroy(layout);
-        *layout = other;
+        if (i > 0 && imbalance >= least) continue;
+        best = candidates[i];
         least = imbalance;
         if (least <= imbalance_allowed) break;
     }
-    return attn_ok(error);
+    return attn_layout_create(layout, best, mask->length, shards, mask, error);
 }
 
 attn_status attn_layout_of_keys(attn_layout *layout, const attn_layout *queries, int64_t kv_length,
