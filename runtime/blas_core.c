@@ -29,11 +29,20 @@ const char *attn_blas_core_better(const char *detected, unsigned features) {
 void attn_blas_core_correct(char **argv) {
     const char *detected = openblas_get_corename();
     const char *better = attn_blas_core_better(detected, attn_cpu_features());
+    const char *self = "/proc/self/exe";
+    char path[4096];
+    ssize_t length;
 
     if (better == NULL || getenv(core_variable) != NULL) return;
     if (setenv(core_variable, better, 1) != 0 || setenv(replaced_variable, detected, 1) != 0)
         return;
-    execv("/proc/self/exe", argv);
+    /* By its own path, after whose last part a process is named (ps, pgrep), where it has one. */
+    length = readlink(self, path, sizeof path - 1);
+    if (length > 0) {
+        path[length] = '\0';
+        execv(path, argv);
+    }
+    execv(self, argv);
     /* Still here: no such file system. The slower kernels compute the same result. */
     unsetenv(core_variable);
     unsetenv(replaced_variable);
