@@ -217,8 +217,8 @@ static attn_status measure_attention(const calibrator *self, attn_storage storag
         return self->error->status;
     block = (by_narrow / EDGE - by_wide / MORE) /
             (1 / (double)attn_block_rows(EDGE) - 1 / (double)attn_block_rows(MORE));
-    /* Not what disturbed measurements say. */
-    block = fmin(fmax(0, block), by_wide / (double)attn_block_count(MORE) / 2);
+    /* Disturbed measurements may say anything: no width is left with less than half its time. */
+    block = fmin(fmax(0, block), seconds[0] / (double)attn_block_count(LONG_ROWS) / 2);
     for (int i = 0; i < DIMS; i++) {
         flops[i] = 4.0 * dims[i];
         seconds[i] = (seconds[i] - block * (double)attn_block_count(LONG_ROWS)) / LONG_ROWS;

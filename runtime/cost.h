@@ -22,8 +22,8 @@
  *       ring    c / P_s + (P_s − 1) max(c / P_s + φ (k + m), x), x one shard of K and V
  *       gather  max(c + φ (4 k + m of those on the node), y + c (P_s − 1) / (4 P_s)),
  *               y = (P_s − 1) x: the last of 4 slices is attended to after it came
- *       reduce  c + φ (P_s − 1) k, and as often the own queries there and one partial a row back;
- * the imbalance is that of the keys
+ *       reduce  c + φ (P_s − 1) k, and as often the own queries there and one partial back;
+ *               the imbalance is that of the keys
  *
  * Where nodes share, y = (M − 1) x and (M − 1) / M for (P_s − 1) / P_s, on M nodes, and no m; on
  * one node k for 4 k. Of a circulation only the part φ travels that some query needs (reach.h). A
