@@ -32,10 +32,12 @@ mpi_explain() {
         0 | 2 | 3 | 4) return "$2" ;;
         1) what="$1 or the program has failed, as said above" ;;
         110 | 124) what="not done after the ${3:-} s that it was given" ;;
-        130 | 143)
+        130 | 141 | 143)
             what="the run was told to stop"
-            # The highest status of all ranks: the others were told, after the one that was lost.
-            [[ $1 != srun ]] || what="a rank was lost, as said above, and the others told to stop"
+            (($2 != 141)) || what="a rank has lost its connection to another"
+            # The highest status of all ranks: the others were told to stop, or wrote to the one
+            # that was lost (SIGPIPE, 141) before they could be told.
+            [[ $1 != srun ]] || what="a rank was lost, as said above, and the others stopped"
             ;;
         134) what="a rank has aborted" ;;
         137) what="a rank was killed (signal 9: by hand, or for the memory it used)" ;;
