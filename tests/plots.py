@@ -216,6 +216,33 @@ class Plots(unittest.TestCase):
             self.assertEqual(len(set(re.findall(r'id="(axes_\d+)"',
                                                 file.read()))), 9)
 
+    def test_long_names_of_points_leave_room_for_their_bars(self):
+        def lengthen(row):
+            row["set"] += " attention.mask=" + (
+                "none" if row["ranks"] == "1" else
+                "{causal: true, window: [16383, 0], documents: documents.npy}")
+
+        done, written = self.plot(self.changed(lengthen),
+                                  options=("--only", "phases"))
+        self.assertEqual(written, {"phases.png", "phases.svg"}, done.stdout)
+        self.assertNotIn("Warning", done.stderr)
+
+    def test_an_axis_has_three_to_seven_ticks_wherever_it_begins(self):
+        done = subprocess.run(
+            [sys.executable, "-c", """
+from plots import style
+for power in range(160):
+    for factor in (1.1, 1.5, 2, 3, 10, 100, 1e6):
+        least = 1e-4 * 1.07 ** power
+        _, axes = style.plt.subplots()
+        style.decade_ticks(axes.yaxis, least, least * factor)
+        ticks = axes.yaxis.get_majorticklocs()
+        assert 3 <= len(ticks) <= 7, (least, factor, ticks)
+        assert least <= min(ticks) and max(ticks) <= least * factor
+        style.close(axes.figure)
+"""], text=True, timeout=120, capture_output=True, cwd=SCRIPTS)
+        self.assertEqual(done.returncode, 0, done.stderr)
+
     def test_wrong_samples_are_refused_at_their_line(self):
         def wrong(row):
             if row["repeat"] == "1":

@@ -1,11 +1,15 @@
 """What an execution spends its time on, a bar for each point."""
 
+import textwrap
+
 from plots import style
 from plots.samples import label, ranks_text, varying
 from plots.skip import Skip
 
 MOST = 60  # bars
 BAR = 0.2  # inches
+NAME_LINE = 0.14  # of a name that stands above its bar
+LONGEST_BESIDE, LONGEST_LINE = 22, 55  # characters of a name
 VISIBLE = 0.002  # of a bar: what is shorter everywhere has no line in the legend
 
 # The kernels' time, with merging, is known where the bench measured it: busy
@@ -54,11 +58,37 @@ def breakdown(points):
 
 
 def names_of(points):
+    """What tells the points apart; the number of ranks for a single one."""
     names = varying([point.settings for point in points])
     modes = len({point.mode for point in points}) > 1
+    ranks = len({point.ranks for point in points}) > 1 or not names
     return [", ".join(filter(None, (
         point.mode if modes else "", label(point.settings, names),
-        ranks_text(point.ranks)))) for point in points]
+        ranks_text(point.ranks) if ranks else ""))) for point in points]
+
+
+class Rows:
+    """Where a point's bar and name stand: side by side or, where there is no
+    room for that, the name above, on as many lines as the longest takes."""
+
+    def __init__(self, names):
+        self.names, self.above = names, max(map(len, names)) > LONGEST_BESIDE
+        if self.above:
+            self.names = [textwrap.fill(name, LONGEST_LINE) for name in names]
+        lines = max(name.count("\n") + 1 for name in self.names)
+        self.inches = BAR + self.above * lines * NAME_LINE
+        self.thickness = 0.72 * BAR / self.inches
+        self.shift = (1 - BAR / self.inches) / 2  # of a bar, downwards
+
+    def write(self, axes):
+        if not self.above:
+            axes.set_yticks(range(len(self.names)), self.names, fontsize=7)
+            axes.tick_params(axis="y", length=0)
+            return
+        axes.set_yticks([])
+        for row, name in enumerate(self.names):
+            axes.text(0, row + self.shift - 0.55 * self.thickness, name,
+                      va="bottom", fontsize=7)
 
 
 def draw(points, left_out):
@@ -66,25 +96,25 @@ def draw(points, left_out):
             if any(durations(point).get(name, 0)
                    > VISIBLE * sum(durations(point).values())
                    for point in points)]
-    labels = [name for name, _ in used]
-    figure, (axes,) = style.panels(1, [labels], 0.75 + BAR * len(points))
+    labels, rows = [name for name, _ in used], Rows(names_of(points))
+    figure, (axes,) = style.panels(1, [labels],
+                                   0.75 + rows.inches * len(points))
     for row, point in enumerate(points):
         of, start = durations(point), 0.0
         whole = sum(of.values())
         for name, colour in used:
             share = 100 * of.get(name, 0.0) / whole
-            axes.barh(row, share, left=start, height=0.72,
-                      color=style.SERIES[colour], edgecolor=style.SURFACE,
-                      linewidth=0.4)
+            axes.barh(row + rows.shift, share, left=start,
+                      height=rows.thickness, color=style.SERIES[colour],
+                      edgecolor=style.SURFACE, linewidth=0.4)
             start += share
-        axes.text(101.5, row, time_text(point.median("total_sec")),
+        axes.text(101.5, row + rows.shift, time_text(point.median("total_sec")),
                   va="center", fontsize=7)
     for name, colour in used:
         axes.bar(0, 0, color=style.SERIES[colour], label=name)
     axes.set_xlim(0, 100)
     axes.set_ylim(len(points) - 0.4, -0.6)
-    axes.set_yticks(range(len(points)), names_of(points), fontsize=7)
-    axes.tick_params(axis="y", length=0)
+    rows.write(axes)
     axes.grid(False, axis="y")
     axes.set_xlabel("share of the phases' sum, %")
     if left_out > 0:

@@ -181,6 +181,8 @@ SHORT = {"sequence.length": "N", "sequence.kv_length": "N_kv",
 
 
 def setting_text(name, value):
+    if name == "attention.mask" and value.startswith("{"):
+        return re.sub(r": true|[{}:]", "", value)  # causal, window [1023, 0]
     if re.fullmatch(r"\d{5,}", value):
         value = f"{int(value):,}"
     if name in SHORT:

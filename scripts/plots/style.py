@@ -118,15 +118,25 @@ def logarithmic_ranks(axes, ranks, label="ranks"):
     axes.set_xlabel(label)
 
 
-def decade_ticks(axis, least, most):
-    """A logarithmic axis: 1, 2, 5 of each decade, decades alone where there
-    are many."""
+# Of each decade, from close to apart.
+DIGITS = (*([1 + k / of for k in range(9 * of)]
+            for of in (100, 50, 20, 10, 5, 2)),
+          (1, 1.2, 1.5, 2, 2.5, 3, 4, 5, 6, 7, 8, 9),
+          (1, 1.5, 2, 2.5, 3, 4, 5, 6, 8), (1, 1.5, 2, 3, 5, 7), (1, 2, 5),
+          (1, 3), (1,))
+
+
+def decade_ticks(axis, least, most, count=7):
+    """A logarithmic axis: as many ticks as there can be up to `count`, on round
+    numbers; on decades alone, or every second, third … where there are many."""
     low, high = math.floor(math.log10(least)), math.ceil(math.log10(most))
-    digits = (1, 2, 5) if high - low <= 2 else (1, 3) if high - low <= 3 \
-        else (1,)
-    step = max(1, math.ceil((high - low) / 7))
-    places = [digit * 10.0 ** power
-              for power in range(low - 1, high + 1, step) for digit in digits]
+    for digits in DIGITS:
+        places = [digit * 10.0 ** power for power in range(low, high + 1)
+                  for digit in digits
+                  if least <= digit * 10.0 ** power <= most]
+        if len(places) <= count:
+            break
+    places = places[::max(1, math.ceil(len(places) / count))]
     axis.set_major_locator(FixedLocator(places))
     axis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:,.6g}"))
     axis.set_minor_locator(NullLocator())
