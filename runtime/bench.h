@@ -44,7 +44,7 @@ typedef struct attn_point_facts {
     int64_t bytes_predicted;       /* that all ranks send, by formula */
     int64_t memory_bytes_max;      /* planned, on a rank */
     double memory_bytes_per_token; /* planned, on all ranks, over B · N */
-    double predicted_sec;          /* at the rates of machine.h; NAN: the point cannot run */
+    double predicted_sec;          /* at the rates of parallel.machine; NAN: without */
 } attn_point_facts;
 
 /* One timed execution. NAN: not known, or it does not apply. Of several ranks: the

@@ -224,7 +224,8 @@ static void collect_facts(const attn_job *job, attn_point_facts *facts) {
     facts->memory_bytes_max = bytes_over_ranks(job, info->bytes, MPI_MAX);
     facts->memory_bytes_per_token =
         over_ranks(job, (double)info->bytes, MPI_SUM) / ((double)p->batch * (double)p->length);
-    facts->predicted_sec = info->predicted_sec;
+    /* Not at an ordinary cluster's rates, which would look like a prediction and be none. */
+    facts->predicted_sec = job->config.parallel.machine[0] != '\0' ? info->predicted_sec : NAN;
 }
 
 /* A sample is what its line says: a sweep that went on has the same figures as one that did not

@@ -39,6 +39,8 @@ void attn_bench_table_begin(const attn_config *config) {
     attn_cpu_name(cpu, (int)sizeof cpu);
     attn_blas_name(blas, sizeof blas);
     printf("attnspan %s: %s\n%s, %s\n", ATTN_VERSION, config->file, cpu, blas);
+    if (config->parallel.machine[0] == '\0')
+        printf("no parallel.machine, so no predicted_sec; bench --calibrate makes one\n");
     printf("%" PRId64 " points, %" PRId64
            " repeats in another order each; GFLOP/s are medians,\n"
            "fractions are of the peak of multiply-adds, or of memory where it says so",

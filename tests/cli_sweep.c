@@ -229,7 +229,8 @@ static void test_points_run_on_the_ranks_that_they_say(void) {
 
     attn_cli_begin();
     attn_cli_write_text("b.yaml", config);
-    run(RANKS, ATTN_ARGUMENTS("bench", "b.yaml"), 0, &result);
+    attn_cli_write_text("m.yaml", "cores: 2\n");
+    run(RANKS, ATTN_ARGUMENTS("bench", "b.yaml", "--set", "parallel.machine=m.yaml"), 0, &result);
     file = read_csv("s.csv");
     CU_ASSERT_EQUAL(file.rows, 1 + SAMPLES);
     CU_ASSERT_EQUAL(file.whole_bytes, file.all_bytes);
@@ -271,6 +272,7 @@ static void test_bytes_are_predicted_whatever_is_sent(void) {
         double sent = value(&file, row, "bytes_sent_total");
 
         CU_ASSERT_EQUAL(value(&file, row, "bytes_predicted"), sent);
+        CU_ASSERT(isnan(value(&file, row, "predicted_sec"))); /* no parallel.machine */
         least = fmin(least, sent);
         most = fmax(most, sent);
     }

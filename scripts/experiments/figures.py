@@ -102,23 +102,29 @@ def documents(points, folder):
         median(times) / ideal, min(times) / ideal)
 
 
-def predict(points):
+def predicted(sweep, points):
     ratios = sorted(float(rows[0]["predicted_sec"]) / median(column(rows, "total_sec"))
-                    for rows in points.values())
+                    for rows in points if rows[0]["predicted_sec"])
+    if not ratios:
+        print(f"skipped: {sweep} has no predicted_sec")
+        return
     near = sum(abs(value - 1) <= 0.15 for value in ratios)
-    print(f"  predicted / measured, {len(ratios)} points: {ratios[0]:.3f} to {ratios[-1]:.3f}, "
-          f"median {median(ratios):.3f}; {near} within 15 %")
+    print(f"  predicted / measured, {sweep}, {len(ratios)} points: {ratios[0]:.3f} to "
+          f"{ratios[-1]:.3f}, median {median(ratios):.3f}; {near} within 15 %")
 
 
 def main():
     folder = sys.argv[1] if len(sys.argv) > 1 else os.path.join("out", "experiments")
+    everything = []
     for name, of_points in (("ranks_or_threads", ranks_or_threads), ("balance", balance),
                             ("weak", weak), ("window", window),
                             ("documents", lambda points: documents(points, folder)),
-                            ("predict", predict)):
+                            ("predict", lambda points: predicted("predict", points.values()))):
         points = samples(folder, name)
         if points is not None:
+            everything += points.values()
             of_points(points)
+    predicted("all of these", everything)
 
 
 if __name__ == "__main__":

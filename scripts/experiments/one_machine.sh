@@ -26,18 +26,22 @@ case "${1:-}" in
 esac
 
 [[ -e $out/machine.yaml ]] || mpirun -n 2 build/attnspan bench --calibrate "$out/machine.yaml"
-for name in ranks_or_threads balance weak predict; do
-    mpirun -n 2 build/attnspan bench "configs/experiments/$name.yaml"
-done
-for name in kernels window documents; do
-    build/attnspan bench "configs/experiments/$name.yaml"
-done
+bench() {
+    local name=$1
+    shift
+    "$@" build/attnspan bench "configs/experiments/$name.yaml" \
+        --set parallel.machine="../../$out/machine.yaml"
+}
+for name in ranks_or_threads balance weak predict; do bench "$name" mpirun -n 2; done
+for name in window documents; do bench "$name"; done
+build/attnspan bench configs/experiments/kernels.yaml # the rates are of the best one alone
 echo
 scripts/experiments/figures.py "$out"
 scripts/plot.py "$out"/{kernels,balance}.csv --only strong efficiency phases roofline memory \
     --output "$out/plots"
 scripts/plot.py "$out/weak.csv" --only weak --output "$out/plots"
-scripts/plot.py "$out/predict.csv" --only predicted --output "$out/plots" # the rates are of this machine
+scripts/plot.py "$out"/{predict,ranks_or_threads,balance,weak,window,documents}.csv --only predicted \
+    --output "$out/plots"
 scripts/report.py "$out/predict.csv" --summary "$out/predict.json" \
     --title "attnspan on one machine" --output "$out/report.html"
 if [[ $million == yes ]]; then

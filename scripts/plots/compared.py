@@ -28,6 +28,8 @@ def ratio(point):
 
 
 def predicted(points):
+    if all(point.median("predicted_sec") is None for point in points):
+        raise Skip("no sample has predicted_sec: there was no parallel.machine")
     chosen = need(points, "predicted_sec", "total_sec")
     groups = by_ranks(chosen)
     errors = [abs(ratio(point) - 1) for point in chosen]
