@@ -20,7 +20,7 @@
 #include "bench_columns.h"
 #include "bench_probe.h"
 #include "config_bench.h"
-#include "job.h"
+#include "job_arrays.h"
 #include "mask_spec.h"
 
 enum { WEAK_SETS = 2, SET_BYTES = 2 * ATTN_SWEEP_TEXT };

@@ -5,7 +5,7 @@
 #include "agree.h"
 #include "cmdline.h"
 #include "file.h"
-#include "job.h"
+#include "job_arrays.h"
 #include "progress.h"
 #include "report.h"
 #include "simulate.h"

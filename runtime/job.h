@@ -52,6 +52,9 @@ attn_status attn_job_ranks_meant(const attn_job *job, int64_t *ranks, attn_error
  * collective, but the same on all ranks. */
 attn_status attn_job_check_mesh(const attn_job *job, int64_t ranks, attn_error *error);
 
+/* Whether an output or the verification needs it. Not collective. */
+int attn_job_wants_lse(const attn_job *job);
+
 /* What the config and the command ask of a plan beside the problem. Not collective. */
 attn_options attn_job_options(const attn_job *job);
 
@@ -62,18 +65,8 @@ attn_status attn_job_plan(attn_job *job, const attn_options *callbacks, attn_err
 /* Starts the output files, so that what cannot be written is found now. */
 attn_status attn_job_begin_outputs(attn_job *job, attn_error *error);
 
-/* Allocates the arrays and fills in own rows, from files or the generator. */
-attn_status attn_job_load(attn_job *job, attn_error *error);
-
 /* Computes y and lse. Nothing here fails. */
 void attn_job_execute(attn_job *job);
-
-/* Own rows of y and lse to their files, which then get their names. */
-attn_status attn_job_write(attn_job *job, attn_error *error);
-
-/* Whether own rows of y and lse are all numbers: fp32 can overflow on finite
- * inputs. (An lse of −inf belongs to a query that sees no key.) */
-attn_status attn_job_check_finite(const attn_job *job, attn_error *error);
 
 /* Collective; NULL is legal. */
 void attn_job_destroy(attn_job *job);

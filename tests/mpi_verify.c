@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "harness.h"
+#include "job_arrays.h"
 #include "scratch.h"
 
 static const char layer_config[] =
