@@ -29,17 +29,18 @@ if (($# > 0)) && [[ $1 != -* ]]; then
     out=$1
     shift
 fi
+[[ $(realpath -m "$out") != *" "* ]] || fail 2 "$out: SimGrid reads no files in a path with a space"
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 for tool in smpicc smpirun; do
     command -v "$tool" >/dev/null || fail 3 "$tool is missing; Debian has it in libsimgrid-dev"
 done
 
 build=${ATTNSPAN_SIMULATE_BUILD:-$here/build-simulate}
-log=$(mktemp)
-trap 'rm -f "$log"' EXIT
+start=$(mktemp) # and the build's log, before
+trap 'rm -f "$start"' EXIT
 if ! { cmake -S "$here" -B "$build" -G Ninja -DCMAKE_BUILD_TYPE=Release -DCMAKE_C_COMPILER=smpicc \
-    -DATTN_TESTS=OFF -DATTN_SIMULATE=ON && cmake --build "$build"; } >"$log" 2>&1; then
-    cat "$log" >&2
+    -DATTN_TESTS=OFF -DATTN_SIMULATE=ON && cmake --build "$build"; } >"$start" 2>&1; then
+    cat "$start" >&2
     fail 3 "the simulated build failed"
 fi
 
@@ -56,12 +57,17 @@ done <"$out/simulated/environment"
 # all others, in a time that is the square of their number or more. What a rank frees, the next one
 # takes: it is not given back in between (mallopt(3)).
 export MALLOC_MMAP_THRESHOLD_=4294967296 MALLOC_TRIM_THRESHOLD_=4294967296
-exec smpirun -no-privatize -np "$ranks" \
+
+# smpirun takes arguments apart at spaces and expands * and [...] in them; so they come by its
+# wrapper, which is removed as it starts.
+# shellcheck disable=SC2016 # $0 and $@ are the wrapper's
+printf 'rm -f "$0"\nexec "$@"%s\n' "$(printf ' %q' bench "$config" --output-dir "$out" \
+    --set "parallel.machine=$(realpath "$out")/simulated/machine.yaml" "$@")" >"$start"
+exec smpirun -no-privatize -np "$ranks" -wrapper "bash $start" \
     -platform "$out/simulated/platform.xml" -hostfile "$out/simulated/hosts" \
     --log=root.thres:warning --cfg=smpi/host-speed:1Gf --cfg=smpi/simulate-computation:no \
     --cfg=smpi/bw-factor:0:1 --cfg=smpi/lat-factor:0:1 --cfg=network/crosstraffic:0 \
     --cfg=smpi/test:0 --cfg=smpi/iprobe:0 --cfg=smpi/wtime:0 --cfg=contexts/stack-size:512 \
     --cfg=smpi/shared-malloc-blocksize:67108864 --cfg=smpi/allreduce:redbcast \
     --cfg=smpi/reduce:binomial --cfg=smpi/bcast:binomial_tree --cfg=smpi/barrier:ompi_tree \
-    "$build/attnspan" bench "$config" --output-dir "$out" \
-    --set "parallel.machine=$(realpath "$out")/simulated/machine.yaml" "$@"
+    "$build/attnspan"

@@ -110,11 +110,11 @@ class Description(Folder):
 
 
 class Simulation(Folder):
-    def run_it(self, cluster=None, **sections):
+    def run_it(self, cluster=None, options=(), **sections):
         config = {**CONFIG, **sections}
         done = subprocess.run(
             [SIMULATE, self.write("cluster.yaml", {**CLUSTER, **(cluster or {})}),
-             self.write("config.yaml", config), self.folder],
+             self.write("config.yaml", config), self.folder, *options],
             capture_output=True, text=True, check=False)
         return done
 
@@ -212,6 +212,15 @@ class Simulation(Folder):
         one = 2 * LENGTH / ranks * dims ** 2 / (CORES * 100e9)
         self.assert_close(row["project_sec"], 3 * one, 0.01)
         self.assert_close(row["output_sec"], one, 0.01)
+
+    def test_options_come_as_they_are_given(self):
+        rows = self.samples(options=(
+            "--set", "attention.mask={causal: true, window: [100, 0]}",
+            "--set", "bench.sweep={ranks: [4, 16]}"))
+        self.assertEqual([row["ranks"] for row in sorted(
+            rows, key=lambda row: int(row["ranks"]))], ["4", "16"])
+        self.assertEqual({row["mask"] for row in rows},
+                         {"causal, window [100, 0]"})
 
     def test_there_is_no_result_to_verify(self):
         done = self.run_it(verify={"rows": 8})
