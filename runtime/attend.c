@@ -13,22 +13,15 @@ int64_t attn_attend_partial_bytes(const attn_attend *attend) {
                       sizeof(float));
 }
 
-/* The merge tree of the blocks that some query sees, and where they will be. */
-static attn_status plan_blocks(attn_attend *attend, attn_error *error) {
-    size_t blocks = (size_t)attend->kv.rows->block_count;
-    int32_t *step_of = attn_alloc(blocks, sizeof *step_of);
+/* The merge tree of the blocks that some query sees. */
+static attn_status plan_tree(attn_attend *attend, attn_error *error) {
+    int64_t blocks = attend->kv.rows->block_count;
+    int32_t *step_of = attn_alloc((size_t)blocks, sizeof *step_of);
 
-    attend->places = attn_alloc(blocks, sizeof *attend->places);
-    if (step_of == NULL || attend->places == NULL) {
-        attn_fail(error, ATTN_ERR_MEMORY, "cannot allocate the blocks of keys");
-    } else {
-        attn_arrivals_locate(attend->arrivals, &attend->kv, attend->reach, attend->shard, step_of,
-                             attend->places);
-        attn_ok(error);
-        if (attend->tree.step_count == 0)
-            attn_merge_tree_create(attend->kv.rows->block_count, step_of, attend->arrivals->steps,
-                                   &attend->tree, error);
-    }
+    if (step_of == NULL)
+        return attn_fail(error, ATTN_ERR_MEMORY, "cannot allocate the blocks of keys");
+    attn_arrivals_locate(attend->arrivals, &attend->kv, attend->reach, attend->shard, step_of);
+    attn_merge_tree_create(blocks, step_of, attend->arrivals->steps, &attend->tree, error);
     free(step_of);
     return error->status;
 }
@@ -51,7 +44,7 @@ attn_status attn_attend_plan(attn_attend *attend, attn_buffers *buffers, attn_er
     if (attn_tiling_create(&attend->tiling, attend->kv.batch, attend->heads, attend->queries_per_kv,
                            attend->mask.length, attend->queries.count, kernel->query_rows,
                            error) != ATTN_OK ||
-        plan_blocks(attend, error) != ATTN_OK)
+        (attend->tree.step_count == 0 && plan_tree(attend, error) != ATTN_OK))
         return error->status;
     if (attn_kept_partials_plan(&attend->kept, &attend->tree, &attend->tiling, &attend->queries,
                                 &attend->mask, attend->kv.rows, attn_attend_tile_elems(attend),
@@ -176,8 +169,6 @@ float *attn_attend_incoming(const attn_attend *attend, const attn_merge_message 
 }
 
 void attn_attend_destroy(attn_attend *attend) {
-    free(attend->places);
-    attend->places = NULL;
     attn_kept_partials_destroy(&attend->kept);
     attn_merge_tree_destroy(&attend->tree);
     attn_tiling_destroy(&attend->tiling);

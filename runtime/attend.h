@@ -41,13 +41,12 @@ typedef struct attn_attend {
     int64_t query_row_elems;       /* of the query buffer: B · heads · d_k */
     int64_t out_row_elems;         /* of the output buffer, below */
     int with_lse;
-    attn_attend_terms terms;  /* planned before this */
-    attn_merge_tree tree;     /* owned; a share of one, or of the arrivals */
-    attn_block_place *places; /* owned: of all blocks */
-    attn_tiling tiling;       /* owned */
-    attn_kept_partials kept;  /* owned */
-    float *scratch;           /* borrowed: [threads][…] */
-    int64_t scratch_elems;    /* of one thread */
+    attn_attend_terms terms; /* planned before this */
+    attn_merge_tree tree;    /* owned; a share of one, or of the arrivals */
+    attn_tiling tiling;      /* owned */
+    attn_kept_partials kept; /* owned */
+    float *scratch;          /* borrowed: [threads][…] */
+    int64_t scratch_elems;   /* of one thread */
     double compute_sec; /* since its last reset: of tiles, the mean over threads that had some */
     void (*on_progress)(void *context, double done); /* borrowed */
     void *progress_context;

@@ -174,7 +174,7 @@ static void compute_block(attn_attend_worker *self, const attn_tile *tile,
                           const attn_merge_op *op) {
     const attn_attend *attend = self->attend;
     const attn_kv_layout *kv = &attend->kv;
-    const attn_block_place *at = &attend->places[op->block];
+    const attn_block_place *at = &attend->arrivals->places[op->block];
     const attn_kv_shard *piece = &self->pieces[at->piece];
     attn_range keys = attn_layout_rows_of(kv->rows, (attn_range){op->block, op->block + 1});
     attn_block_args args = {0};

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "memory.h"
+#include "simulate.h"
 
 static const attn_circulation *const circulations[] = {
     &attn_circulate_ring,
@@ -149,6 +150,9 @@ attn_status attn_circulate_plan(attn_circulate *circulate, attn_buffers *buffers
     int64_t pieces = 0;
 
     if (circulate->circulation->plan(circulate, buffers, &pieces, error) != ATTN_OK)
+        return error->status;
+    if (!ATTN_SIMULATED &&
+        attn_arrivals_place(&circulate->arrivals, circulate->kv, error) != ATTN_OK)
         return error->status;
     /* In each step, and before the first one, no more messages than are in flight at once, and a
      * wait for them and for each signal. */

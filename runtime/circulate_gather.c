@@ -115,8 +115,7 @@ static int64_t memory_taken(const attn_circulate *circulate) {
     int64_t bytes = -1;
 
     if (step_of != NULL) {
-        attn_arrivals_locate(&circulate->arrivals, kv, circulate->reach, circulate->shard, step_of,
-                             NULL);
+        attn_arrivals_locate(&circulate->arrivals, kv, circulate->reach, circulate->shard, step_of);
         if (attn_merge_tree_create(kv->rows->block_count, step_of, circulate->arrivals.steps, &tree,
                                    &error) == ATTN_OK)
             bytes = deal->bytes[0] + deal->bytes[1] +

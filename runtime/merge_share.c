@@ -159,23 +159,28 @@ static int32_t slot_of(const share_planner *planner, int64_t node) {
     return node == NONE ? NONE : planner->nodes[node].slot;
 }
 
+/* By step, and within a step as in the tree. */
 static void write_ops(const share_planner *planner, attn_merge_tree *tree) {
-    int64_t count = 0;
+    for (int32_t step = 0; step <= tree->step_count; step++) tree->step_first[step] = 0;
+    for (int64_t i = 0; i < planner->count; i++)
+        if (planner->nodes[i].owner == planner->rank)
+            tree->step_first[planner->nodes[i].step + 1]++;
+    for (int32_t step = 0; step < tree->step_count; step++)
+        tree->step_first[step + 1] += tree->step_first[step];
+    for (int64_t i = 0; i < planner->count; i++) {
+        const tree_node *node = &planner->nodes[i];
 
-    for (int32_t step = 0; step < tree->step_count; step++) {
-        for (int64_t i = 0; i < planner->count; i++) {
-            const tree_node *node = &planner->nodes[i];
-
-            if (node->owner != planner->rank || node->step != step) continue;
-            tree->ops[count++] = (attn_merge_op){
-                .block = node->block,
-                .result = node->slot,
-                .left = slot_of(planner, node->left),
-                .right = slot_of(planner, node->right),
-            };
-        }
-        tree->step_first[step + 1] = count;
+        if (node->owner != planner->rank) continue;
+        tree->ops[tree->step_first[node->step]++] = (attn_merge_op){
+            .block = node->block,
+            .result = node->slot,
+            .left = slot_of(planner, node->left),
+            .right = slot_of(planner, node->right),
+        };
     }
+    for (int32_t step = tree->step_count; step > 0; step--) /* each is where the next began */
+        tree->step_first[step] = tree->step_first[step - 1];
+    tree->step_first[0] = 0;
 }
 
 static void find_root(const share_planner *planner, attn_merge_tree *tree) {
@@ -187,21 +192,39 @@ static void find_root(const share_planner *planner, attn_merge_tree *tree) {
     tree->root_step = root->step + is_sent_on(planner, root);
 }
 
+/* For what this rank makes and receives, which is little of the whole tree. */
+static attn_status allocate(const share_planner *planner, attn_merge_tree *tree,
+                            attn_error *error) {
+    int64_t ops = 0, messages = 0;
+    int32_t steps = 1;
+
+    for (int64_t i = 0; i < planner->count; i++) {
+        const tree_node *node = &planner->nodes[i];
+
+        if (node->owner == planner->rank) {
+            ops++;
+            messages += is_sent_on(planner, node);
+        } else if (receiver_of(planner, node) == planner->rank) {
+            messages++;
+        }
+        if (node->step + 2 > steps) steps = node->step + 2;
+    }
+    tree->ops = attn_alloc((size_t)ops, sizeof *tree->ops);
+    tree->messages = attn_alloc((size_t)messages, sizeof *tree->messages);
+    tree->step_first = attn_alloc((size_t)steps + 1, sizeof *tree->step_first);
+    if (tree->ops == NULL || tree->messages == NULL || tree->step_first == NULL)
+        return attn_fail(error, ATTN_ERR_MEMORY, "cannot allocate the merge tree");
+    tree->step_first[0] = tree->step_first[1] = 0;
+    return attn_ok(error);
+}
+
 attn_status attn_merge_share_create(int64_t block_count, const int32_t *owner_of, int32_t rank,
                                     int32_t home, attn_merge_tree *tree, attn_error *error) {
     share_planner planner = {.rank = rank, .home = home};
 
     *tree = (attn_merge_tree){.step_count = 1};
     if (find_nodes(&planner, block_count, owner_of, error) != ATTN_OK) goto cleanup;
-    tree->ops = attn_alloc((size_t)planner.count, sizeof *tree->ops);
-    tree->messages = attn_alloc((size_t)planner.count, sizeof *tree->messages);
-    /* Steps are at most the tree's levels and one. */
-    tree->step_first = attn_alloc((size_t)planner.count + 2, sizeof *tree->step_first);
-    if (tree->ops == NULL || tree->messages == NULL || tree->step_first == NULL) {
-        attn_fail(error, ATTN_ERR_MEMORY, "cannot allocate the merge tree");
-        goto cleanup;
-    }
-    tree->step_first[0] = tree->step_first[1] = 0;
+    if (allocate(&planner, tree, error) != ATTN_OK) goto cleanup;
     if (planner.count == 0) {
         tree->is_empty = 1;
         tree->slots = 1;

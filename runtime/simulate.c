@@ -152,8 +152,6 @@ void attn_simulate_attend(attn_attend *attend, int32_t step) {
 }
 
 void attn_simulate_forget(attn_attend *attend) {
-    free(attend->places);
-    attend->places = NULL;
     attn_kept_partials_destroy(&attend->kept);
     attn_merge_tree_destroy(&attend->tree);
 }

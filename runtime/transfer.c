@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "memory.h"
+#include "simulate.h"
 #include "transfer_limit.h"
 #include "transfer_log.h"
 
@@ -100,6 +101,16 @@ void attn_transfer_poll(attn_transfer *transfer) {
     if (transfer->on_poll != NULL) transfer->on_poll(transfer->poll_context);
 }
 
+/* SimGrid's MPI_Waitall looks at all requests again whenever one is through: one by one. */
+static void wait_for_all(attn_transfer *transfer) {
+    if (!ATTN_SIMULATED) {
+        ATTN_MPI(MPI_Waitall(transfer->count, transfer->requests, MPI_STATUSES_IGNORE));
+        return;
+    }
+    for (int i = 0; i < transfer->count; i++)
+        ATTN_MPI(MPI_Wait(&transfer->requests[i], MPI_STATUS_IGNORE));
+}
+
 void attn_transfer_wait(attn_transfer *transfer) {
     double start, end;
 
@@ -108,7 +119,7 @@ void attn_transfer_wait(attn_transfer *transfer) {
     if (transfer->log != NULL)
         attn_transfer_log_wait(transfer);
     else
-        ATTN_MPI(MPI_Waitall(transfer->count, transfer->requests, MPI_STATUSES_IGNORE));
+        wait_for_all(transfer);
     end = MPI_Wtime();
     transfer->wait_sec += end - start;
     land(transfer, end);
