@@ -432,6 +432,11 @@ static void oracle(const problem *p, double *out, double *lse) {
     free(value);
 }
 
+/* NaN is the largest error of all. */
+static double larger_error(double worst, double error) {
+    return isnan(worst) || error <= worst ? worst : error;
+}
+
 /* Finishes `partial` and compares: rows that see nothing exactly, the others
  * within the bound. */
 static void expect_oracle(const problem *p, attn_partial partial) {
@@ -454,15 +459,14 @@ static void expect_oracle(const problem *p, attn_partial partial) {
             const ptrdiff_t at = (ptrdiff_t)row * p->value_dim + c;
 
             if (empty && (out[at] != 0 || signbit(out[at]))) expect(0, p, "empty row is not +0");
-            if (!(fabs(out[at] - wanted[at]) <= worst)) worst = fabs(out[at] - wanted[at]);
+            worst = larger_error(worst, fabs(out[at] - wanted[at]));
             squares += wanted[at] * wanted[at];
         }
         if (empty) {
             expect(lse[row] == -INFINITY, p, "lse of an empty row");
         } else {
-            const double error = fabs(lse[row] - wanted_lse[row]) / (1 + fabs(wanted_lse[row]));
-
-            if (!(error <= worst_lse)) worst_lse = error;
+            worst_lse = larger_error(
+                worst_lse, fabs(lse[row] - wanted_lse[row]) / (1 + fabs(wanted_lse[row])));
             seen++;
         }
     }
