@@ -35,7 +35,7 @@ void attn_scratch_write(const char *path, const void *bytes, size_t count) {
 void *attn_scratch_read(const char *path, size_t *count) {
     FILE *file = fopen(path, "rb");
     long bytes = 0;
-    void *buffer;
+    char *buffer;
 
     *count = 0;
     if (file == NULL) return NULL;
@@ -44,6 +44,7 @@ void *attn_scratch_read(const char *path, size_t *count) {
     buffer = malloc((size_t)bytes + 1);
     require(buffer != NULL && fread(buffer, 1, (size_t)bytes, file) == (size_t)bytes, "read", path);
     fclose(file);
+    buffer[bytes] = '\0';
     *count = (size_t)bytes;
     return buffer;
 }

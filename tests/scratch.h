@@ -13,7 +13,8 @@ void attn_scratch_create(char *folder);
 /* Writes a file. */
 void attn_scratch_write(const char *path, const void *bytes, size_t count);
 
-/* Reads a whole file into a new buffer, which the caller frees; NULL when there is none. */
+/* Reads a whole file into a new buffer, which the caller frees; NULL when there is none. A zero
+ * byte behind its `count` makes text a string. */
 void *attn_scratch_read(const char *path, size_t *count);
 
 /* Number of names in a folder, without "." and "..". */
