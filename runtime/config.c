@@ -55,9 +55,8 @@ static void note(attn_config *config, int32_t row, attn_mark mark) {
 
     config->marks[row] = mark;
     for (int32_t i = 0; i <= row; i++) {
-        const int is_around = i == row || attn_config_key_in(&keys[row], keys[i].path);
-
-        if (keys[i].type != ATTN_CONFIG_SECTION || !is_around) continue;
+        if (keys[i].type != ATTN_CONFIG_SECTION) continue;
+        if (i != row && !attn_config_key_in(&keys[row], keys[i].path)) continue;
         if (config->marks[i].line == 0) config->marks[i] = mark;
         if (keys[i].offset != 0) *(int32_t *)attn_config_key_field(config, &keys[i]) = 1;
     }

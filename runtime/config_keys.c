@@ -269,7 +269,7 @@ static void reset_field(attn_config *config, const attn_config_key *key) {
 
 void attn_config_key_reset(attn_config *config, int32_t row) {
     for (int32_t i = row; i < KEY_COUNT; i++) {
-        if (i != row && !attn_config_key_in(&keys[i], keys[row].path)) continue;
+        if (i != row && !attn_config_key_in(&keys[i], keys[row].path)) break;
         reset_field(config, &keys[i]);
         config->marks[i] = (attn_mark){0, 0, 0};
     }

@@ -40,7 +40,7 @@ typedef struct attn_config_key {
     double number_fallback;   /* default of a number; 0: worked out later */
 } attn_config_key;
 
-/* Rows in the order of the resolved config; a section comes before its keys.
+/* Rows in the order of the resolved config; a section comes right before its keys.
  * Row i has config->marks[i]. Static storage. */
 const attn_config_key *attn_config_keys(int32_t *count);
 
