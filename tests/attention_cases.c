@@ -1,0 +1,197 @@
+/* Each case is there for what its name says. With 32-key blocks up to N = 512, they have 1 to 10
+ * blocks: shards are uneven or empty for most rank counts. */
+#include "attention_cases.h"
+
+#include <mpi.h>
+#include <string.h>
+
+#define WINDOW(l, r) .windowed = 1, .left = (l), .right = (r)
+#define DOCUMENTS    .document_count = 5, .document_starts = starts
+
+const char *const attn_case_layouts[] = {"contiguous", "zigzag", "striped", "balanced"};
+const char *const attn_case_circulations[] = {"ring", "gather", "reduce"};
+
+static const int64_t starts[] = {0, 1, 90, 200, 209, 301};
+static const int64_t lengths[] = {64, 0, 37};
+static const float head_slopes[] = {0.5f, 0.03f, 0.25f, 0, 0.125f, 0.0625f};
+static const float head_sinks[] = {0.5f, -3, 2, 0, 4, -20};
+
+/* A problem begins with B, N, N_kv, H, H_kv, d_k and d_v. */
+static const attn_case cases[] = {
+    {"causal, uneven", .problem = {1, 301, 301, 5, 5, 24, 24, .mask = {.causal = ATTN_CAUSAL}}},
+    {"no mask, uneven", .problem = {1, 250, 250, 3, 3, 16, 16, .mask = {0}}},
+    {"grouped heads", .problem = {1, 200, 200, 6, 3, 20, 20, .mask = {.causal = ATTN_CAUSAL}}},
+    {"more head groups than kv heads",
+     .problem = {1, 130, 130, 8, 2, 8, 8, .mask = {.causal = ATTN_CAUSAL}}},
+    {"one kv head", .problem = {2, 96, 96, 4, 1, 12, 12, .mask = {0}}},
+    {"one head for many ranks",
+     .problem = {1, 160, 160, 1, 1, 32, 32, .mask = {.causal = ATTN_CAUSAL}}},
+    {"wider values than keys",
+     .problem = {1, 100, 100, 2, 2, 7, 33, .mask = {.causal = ATTN_CAUSAL}}},
+    {"batch", .problem = {3, 70, 70, 4, 2, 16, 16, .mask = {.causal = ATTN_CAUSAL}}},
+    {"one row", .problem = {1, 1, 1, 4, 2, 16, 16, .mask = {.causal = ATTN_CAUSAL}}},
+    {"fewer rows than ranks", .problem = {2, 3, 3, 3, 3, 8, 8, .mask = {.causal = ATTN_CAUSAL}}},
+    {"decode: one query, many keys",
+     .problem = {1, 1, 300, 4, 2, 16, 16, .mask = {.causal = ATTN_CAUSAL}}},
+    {"decode: as many rows as are few",
+     .problem = {1, 2, 700, 8, 2, 24, 40, .mask = {.causal = ATTN_CAUSAL}}},
+    {"decode: one row more than few",
+     .problem = {1, 3, 700, 9, 3, 16, 16, .mask = {.causal = ATTN_CAUSAL}}},
+    {"decode: a batch of one kv head, some keys hidden",
+     .problem = {3, 4, 90, 2, 1, 20, 12, .mask = {.key_lengths = lengths}}},
+    {"decode: more head groups than kv heads, a window",
+     .problem = {1, 1, 1100, 8, 1, 8, 8, .mask = {.causal = ATTN_CAUSAL, WINDOW(200, 0)}}},
+    {"few queries in a layer with a memory",
+     .problem = {2, 7, 300, 3, 3, 8, 8, .model_dim = 24, .mask = {0}, .memory_dim = 20},
+     .with_biases = 1},
+    {"fewer queries than keys",
+     .problem = {1, 90, 310, 3, 1, 16, 16, .mask = {.causal = ATTN_CAUSAL}}},
+    {"more queries than keys: some see none",
+     .problem = {1, 210, 75, 2, 2, 16, 16, .mask = {.causal = ATTN_CAUSAL}}},
+    {"a window",
+     .problem = {1, 301, 301, 5, 5, 24, 24, .mask = {.causal = ATTN_CAUSAL, WINDOW(40, 0)}}},
+    {"a window on both sides, more keys",
+     .problem = {1, 120, 250, 3, 3, 16, 16, .mask = {WINDOW(9, 70)}}},
+    {"a window and first keys, in one block or in two",
+     .problem = {1, 310, 310, 3, 1, 16, 16,
+                 .mask = {.causal = ATTN_CAUSAL, WINDOW(20, 0), .first = 5}}},
+    {"first keys of a decoded row",
+     .problem = {2, 1, 300, 4, 2, 16, 16,
+                 .mask = {.causal = ATTN_CAUSAL, WINDOW(33, 0), .first = 4}}},
+    {"first query beside first key",
+     .problem = {1, 90, 310, 3, 1, 16, 16, .mask = {.causal = ATTN_CAUSAL_TOP_LEFT}}},
+    {"a prefix",
+     .problem = {1, 250, 250, 3, 3, 16, 16, .mask = {.causal = ATTN_CAUSAL, .prefix = 70}}},
+    {"a prefix and a window without causal",
+     .problem = {1, 200, 230, 2, 2, 16, 16, .mask = {WINDOW(12, 3), .prefix = 33}}},
+    {"documents",
+     .problem = {2, 301, 301, 3, 3, 16, 16, .mask = {.causal = ATTN_CAUSAL, DOCUMENTS}}},
+    {"documents that see themselves", .problem = {1, 301, 301, 2, 1, 8, 8, .mask = {DOCUMENTS}}},
+    {"documents with window, first keys and prefix",
+     .problem =
+         {1, 301, 301, 2, 1, 8, 8,
+          .mask = {.causal = ATTN_CAUSAL, WINDOW(30, 0), .prefix = 2, .first = 6, DOCUMENTS}}},
+    {"key lengths, one of them 0",
+     .problem = {3, 70, 90, 4, 2, 16, 16, .mask = {.key_lengths = lengths}}},
+    {"everything, in a layer",
+     .problem = {3, 301, 301, 4, 2, 8, 8, .model_dim = 24,
+                 .mask = {.causal = ATTN_CAUSAL,
+                          WINDOW(30, 0),
+                          .prefix = 2,
+                          .first = 6,
+                          DOCUMENTS,
+                          .key_lengths = lengths}},
+     .with_biases = 1},
+    {"own scale", .problem = {1, 64, 64, 2, 2, 16, 16, .scale = 0.9f, .mask = {0}}},
+    {"layer",
+     .problem = {1, 301, 301, 6, 3, 20, 20, .model_dim = 72, .mask = {.causal = ATTN_CAUSAL}},
+     .with_biases = 1},
+    {"layer without biases", .problem = {2, 77, 77, 5, 5, 9, 9, .model_dim = 33, .mask = {0}}},
+    {"halves turned", .problem = {1, 301, 301, 6, 3, 20, 20, .mask = {.causal = ATTN_CAUSAL},
+                                  .rope = {.dim = 20, .theta = 1e4}}},
+    {"neighbours of a part turned, stretched linearly",
+     .problem = {2, 70, 70, 4, 2, 16, 16, .mask = {.causal = ATTN_CAUSAL},
+                 .rope = {.dim = 6,
+                          .theta = 500,
+                          .pairing = ATTN_ROPE_INTERLEAVED,
+                          ATTN_ROPE_LINEAR,
+                          2.5}}},
+    {"decode, turned", .problem = {1, 1, 300, 4, 2, 16, 16, .mask = {.causal = ATTN_CAUSAL},
+                                   .rope = {.dim = 16, .theta = 1e4}}},
+    {"fewer queries than keys, normed and turned",
+     .problem = {1, 90, 310, 3, 1, 16, 16, .mask = {.causal = ATTN_CAUSAL}, .qk_norm_eps = 1e-5,
+                 .rope = {.dim = 16, .theta = 1e4, .pairing = ATTN_ROPE_HALF, ATTN_ROPE_NTK, 4}}},
+    {"more queries than keys, turned",
+     .problem = {1, 210, 75, 2, 2, 16, 16, .mask = {0}, .rope = {.dim = 8, .theta = 1e4}}},
+    {"layer, turned",
+     .problem =
+         {1, 301, 301, 6, 3, 20, 20, .model_dim = 72, .mask = {.causal = ATTN_CAUSAL},
+          .rope = {.dim = 20, .theta = 1e4, .pairing = ATTN_ROPE_HALF, ATTN_ROPE_YARN, 8, 64}},
+     .with_biases = 1},
+    {"layer, normed and turned",
+     .problem = {2, 77, 77, 5, 5, 9, 9, .model_dim = 33, .mask = {.causal = ATTN_CAUSAL},
+                 .qk_norm_eps = 1e-6,
+                 .rope = {.dim = 8, .theta = 1e4, .pairing = ATTN_ROPE_INTERLEAVED}},
+     .with_biases = 1},
+    {"layer, normed",
+     .problem = {1, 130, 130, 8, 2, 8, 8, .model_dim = 40, .mask = {0}, .qk_norm_eps = 1}},
+    {"cross-attention, longer memory",
+     .problem = {1, 100, 301, 6, 3, 20, 20, .model_dim = 72, .mask = {0}, .memory_dim = 31},
+     .with_biases = 1},
+    {"cross-attention, shorter and wider memory",
+     .problem = {2, 180, 70, 4, 2, 16, 16, .model_dim = 33, .mask = {0}, .memory_dim = 90}},
+    {"cross-attention to one row",
+     .problem = {1, 70, 1, 3, 1, 8, 8, .model_dim = 24, .mask = {0}, .memory_dim = 24},
+     .with_biases = 1},
+    {"cross-attention, tiles of two heights", /* N has larger blocks */
+     .problem = {1, 1100, 40, 2, 2, 8, 8, .model_dim = 8, .mask = {0}, .memory_dim = 200}},
+    {"cross-attention, causal, normed and turned",
+     .problem = {1, 150, 250, 4, 4, 12, 12, .model_dim = 40, .mask = {.causal = ATTN_CAUSAL},
+                 .memory_dim = 20, .qk_norm_eps = 1e-6, .rope = {.dim = 12, .theta = 1e4}},
+     .with_biases = 1},
+    {"first query beside first key, turned",
+     .problem = {1, 90, 310, 3, 1, 16, 16, .mask = {.causal = ATTN_CAUSAL_TOP_LEFT},
+                 .qk_norm_eps = 1e-5, .rope = {.dim = 16, .theta = 1e4}}},
+    {"first query beside first key, more queries, turned",
+     .problem = {1, 210, 75, 2, 2, 16, 16, .mask = {.causal = ATTN_CAUSAL_TOP_LEFT, WINDOW(30, 0)},
+                 .rope = {.dim = 16, .theta = 1e4}}},
+    {"a window and first keys, turned",
+     .problem = {1, 310, 310, 3, 1, 16, 16,
+                 .mask = {.causal = ATTN_CAUSAL, WINDOW(20, 0), .first = 5},
+                 .rope = {.dim = 16, .theta = 1e4}}},
+    {"layer, documents, normed and turned",
+     .problem = {2, 301, 301, 4, 2, 12, 12, .model_dim = 24,
+                 .mask = {.causal = ATTN_CAUSAL, DOCUMENTS}, .qk_norm_eps = 1e-6,
+                 .rope = {.dim = 12, .theta = 1e4}},
+     .with_biases = 1},
+    {"cross-attention, a window, first keys and key lengths",
+     .problem = {3, 70, 90, 4, 2, 16, 16, .model_dim = 24,
+                 .mask = {WINDOW(9, 20), .first = 3, .key_lengths = lengths}, .memory_dim = 31},
+     .with_biases = 1},
+    {"softcap", .problem = {1, 301, 301, 5, 5, 24, 24, .mask = {.causal = ATTN_CAUSAL},
+                            .terms = {.softcap = 2}}},
+    {"ALiBi, fewer queries than keys",
+     .problem = {1, 90, 310, 3, 1, 16, 16, .mask = {.causal = ATTN_CAUSAL},
+                 .terms = {.slopes = head_slopes}}},
+    {"ALiBi to both sides, with softcap, decoded rows of several heads",
+     .problem = {2, 5, 300, 6, 2, 16, 16, .mask = {0},
+                 .terms = {.softcap = 3, .slopes = head_slopes}}},
+    {"ALiBi, first query beside first key, a window and first keys",
+     .problem = {1, 250, 310, 3, 3, 16, 16,
+                 .mask = {.causal = ATTN_CAUSAL_TOP_LEFT, WINDOW(40, 0), .first = 3},
+                 .terms = {.slopes = head_slopes}}},
+    {"a bias for each head, batch",
+     .problem = {2, 150, 130, 6, 3, 16, 16, .mask = {0}, .terms = {.bias_heads = 6}}},
+    {"one bias for all heads, decode",
+     .problem = {1, 3, 300, 4, 2, 16, 16, .mask = {.causal = ATTN_CAUSAL},
+                 .terms = {.bias_heads = 1}}},
+    {"sinks, some queries see no key",
+     .problem = {1, 210, 75, 2, 2, 16, 16, .mask = {.causal = ATTN_CAUSAL},
+                 .terms = {.sinks = head_sinks}}},
+    {"sinks of several heads in a tile",
+     .problem = {3, 7, 300, 6, 2, 16, 16, .scale = 0.3f, .mask = {WINDOW(9, 70)},
+                 .terms = {.sinks = head_sinks}}},
+    {"all terms, in a layer",
+     .problem =
+         {2, 301, 301, 4, 2, 8, 8, .model_dim = 24,
+          .mask = {.causal = ATTN_CAUSAL, WINDOW(60, 0), .first = 6},
+          .rope = {.dim = 8, .theta = 1e4},
+          .terms = {.softcap = 5, .slopes = head_slopes, .sinks = head_sinks, .bias_heads = 4}},
+     .with_biases = 1},
+    {"layer of one row",
+     .problem = {1, 1, 1, 2, 1, 8, 8, .model_dim = 16, .mask = {.causal = ATTN_CAUSAL}},
+     .with_biases = 1},
+};
+
+enum { CASES = sizeof cases / sizeof *cases };
+
+const attn_case *attn_case_at(size_t index) {
+    return index < CASES ? &cases[index] : NULL;
+}
+
+attn_problem attn_case_problem(const char *what) {
+    for (size_t c = 0; c < CASES; c++)
+        if (strcmp(cases[c].what, what) == 0) return cases[c].problem;
+    MPI_Abort(MPI_COMM_WORLD, 1);
+    return (attn_problem){0};
+}
