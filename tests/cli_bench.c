@@ -8,6 +8,7 @@
 #include "cli_files.h"
 #include "command.h"
 #include "harness.h"
+#include "json_reading.h"
 
 static const char config[] =
     "attention: {heads: 4, kv_heads: 2, head_dim: 16}\n"
@@ -32,10 +33,6 @@ static json_t *bench(int ranks, const char *const *arguments, int expected,
     return json_load_file(attn_cli_path("b.json"), 0, NULL);
 }
 
-static double number(const json_t *object, const char *key) {
-    return json_number_value(json_object_get(object, key));
-}
-
 /* Flops of a point by the definition; samples agree with them and among themselves. */
 static void check_point(const json_t *point) {
     const json_t *set = json_object_get(point, "set"), *samples, *sample;
@@ -46,21 +43,23 @@ static void check_point(const json_t *point) {
     double least = INFINITY, most = 0;
     size_t i;
 
-    CU_ASSERT_DOUBLE_EQUAL(number(point, "flops"), 2.0 * (16 + 16) * 4 * pairs, 0.5);
+    CU_ASSERT_DOUBLE_EQUAL(attn_json_number(point, "flops"), 2.0 * (16 + 16) * 4 * pairs, 0.5);
     samples = json_object_get(point, "samples");
     CU_ASSERT_EQUAL(json_array_size(samples), 3);
     json_array_foreach(samples, i, sample) {
-        double rate = number(sample, "gflops_per_sec");
-        CU_ASSERT_DOUBLE_EQUAL(rate * number(sample, "attend_sec"), number(point, "flops") * 1e-9,
-                               1e-9 * number(point, "flops") * 1e-6);
-        CU_ASSERT(number(sample, "total_sec") >= number(sample, "attend_sec"));
-        CU_ASSERT(number(sample, "peak_gflops") > 0);
+        double rate = attn_json_number(sample, "gflops_per_sec");
+        CU_ASSERT_DOUBLE_EQUAL(rate * attn_json_number(sample, "attend_sec"),
+                               attn_json_number(point, "flops") * 1e-9,
+                               1e-9 * attn_json_number(point, "flops") * 1e-6);
+        CU_ASSERT(attn_json_number(sample, "total_sec") >= attn_json_number(sample, "attend_sec"));
+        CU_ASSERT(attn_json_number(sample, "peak_gflops") > 0);
         least = fmin(least, rate);
         most = fmax(most, rate);
     }
-    CU_ASSERT_DOUBLE_EQUAL(number(gflops, "min"), least, 1e-12);
-    CU_ASSERT_DOUBLE_EQUAL(number(gflops, "max"), most, 1e-12);
-    CU_ASSERT(number(gflops, "median") >= least && number(gflops, "median") <= most);
+    CU_ASSERT_DOUBLE_EQUAL(attn_json_number(gflops, "min"), least, 1e-12);
+    CU_ASSERT_DOUBLE_EQUAL(attn_json_number(gflops, "max"), most, 1e-12);
+    CU_ASSERT(attn_json_number(gflops, "median") >= least &&
+              attn_json_number(gflops, "median") <= most);
 }
 
 static void test_every_point_runs_or_says_why_not(void) {
@@ -145,8 +144,8 @@ static void test_info_as_json_has_the_measured_peaks(void) {
     CU_ASSERT(json_is_string(json_object_get(info, "kernel")));
     for (size_t i = 0; i < sizeof peaks / sizeof *peaks; i++) {
         const json_t *all = json_object_get(info, "peaks");
-        CU_ASSERT(number(json_object_get(all, "one_core"), peaks[i]) > 0);
-        CU_ASSERT(number(json_object_get(all, "all_cores"), peaks[i]) > 0);
+        CU_ASSERT(attn_json_number(json_object_get(all, "one_core"), peaks[i]) > 0);
+        CU_ASSERT(attn_json_number(json_object_get(all, "all_cores"), peaks[i]) > 0);
     }
     json_decref(info);
     attn_command_free(&result);

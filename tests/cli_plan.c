@@ -9,6 +9,7 @@
 #include "cli_files.h"
 #include "command.h"
 #include "harness.h"
+#include "json_reading.h"
 
 static const char config[] =
     "attention: {heads: 6, kv_heads: 3, head_dim: 40, mask: causal}\n"
@@ -33,22 +34,11 @@ static json_t *json_of(int ranks, const char *const *arguments) {
     return json;
 }
 
-/* The number at "a.b.c"; NAN when there is none. */
-static double at(const json_t *json, const char *path) {
-    char name[64];
-
-    for (; json != NULL && *path != '\0'; path += *path == '.') {
-        snprintf(name, sizeof name, "%.*s", (int)strcspn(path, "."), path);
-        json = json_object_get(json, name);
-        path += strlen(name);
-    }
-    return json_is_number(json) ? json_number_value(json) : NAN;
-}
-
 static double bytes_of(const json_t *plan) {
-    return at(plan, "traffic.exchange.in_node.bytes") + at(plan, "traffic.exchange.network.bytes") +
-           at(plan, "traffic.circulation.in_node.bytes") +
-           at(plan, "traffic.circulation.network.bytes");
+    return attn_json_number(plan, "traffic.exchange.in_node.bytes") +
+           attn_json_number(plan, "traffic.exchange.network.bytes") +
+           attn_json_number(plan, "traffic.circulation.in_node.bytes") +
+           attn_json_number(plan, "traffic.circulation.network.bytes");
 }
 
 /* Bytes sent and memory of a run, by one process beforehand. */
@@ -72,13 +62,15 @@ static void what_is_planned_is_what_a_run_does(void) {
                 .arguments = ATTN_ARGUMENTS("run", "c.yaml", "--set", circulate, "--set", heads),
                 .folder = attn_cli_folder()}));
             report = json_load_file(attn_cli_path("r.json"), 0, NULL);
-            CU_ASSERT_EQUAL(bytes_of(plan), at(report, "traffic.bytes_sent_total"));
-            CU_ASSERT_EQUAL(at(plan, "choice.imbalance"), at(report, "mesh.imbalance"));
-            CU_ASSERT_EQUAL(at(plan, "flops"), at(report, "attention.flops"));
+            CU_ASSERT_EQUAL(bytes_of(plan), attn_json_number(report, "traffic.bytes_sent_total"));
+            CU_ASSERT_EQUAL(attn_json_number(plan, "choice.imbalance"),
+                            attn_json_number(report, "mesh.imbalance"));
+            CU_ASSERT_EQUAL(attn_json_number(plan, "flops"),
+                            attn_json_number(report, "attention.flops"));
             /* The slices of a gather are those of the rank that they cost most. */
             if (strcmp(circulations[c], "gather") != 0)
-                CU_ASSERT_EQUAL(at(plan, "memory_bytes_rank"),
-                                at(report, "memory.planned_bytes_max"));
+                CU_ASSERT_EQUAL(attn_json_number(plan, "memory_bytes_rank"),
+                                attn_json_number(report, "memory.planned_bytes_max"));
             json_decref(report);
             json_decref(plan);
         }
@@ -94,10 +86,10 @@ static void what_crosses_the_network_is_told_apart(void) {
     plan = json_of(
         0, ATTN_ARGUMENTS("plan", "c.yaml", "--json", "--ranks", "4", "--nodes", "2", "--set",
                           "parallel={heads: 1, circulate: ring}", "--set", "attention.mask=none"));
-    CU_ASSERT_EQUAL(at(plan, "traffic.circulation.in_node.messages"), 6);
-    CU_ASSERT_EQUAL(at(plan, "traffic.circulation.network.messages"), 6);
-    CU_ASSERT_EQUAL(at(plan, "traffic.exchange.network.messages"), 0);
-    CU_ASSERT_EQUAL(at(plan, "nodes"), 2);
+    CU_ASSERT_EQUAL(attn_json_number(plan, "traffic.circulation.in_node.messages"), 6);
+    CU_ASSERT_EQUAL(attn_json_number(plan, "traffic.circulation.network.messages"), 6);
+    CU_ASSERT_EQUAL(attn_json_number(plan, "traffic.exchange.network.messages"), 0);
+    CU_ASSERT_EQUAL(attn_json_number(plan, "nodes"), 2);
     json_decref(plan);
     attn_cli_end();
 }
@@ -119,10 +111,10 @@ static void what_nodes_share_is_planned(void) {
     plan = json_of(0, ATTN_ARGUMENTS("plan", "c.yaml", "--json", "--ranks", "4", "--nodes", "2",
                                      "--set", parallel));
     report = json_load_file(attn_cli_path("r.json"), 0, NULL);
-    CU_ASSERT_EQUAL(at(report, "mesh.share_ranks"), 2);
-    CU_ASSERT_EQUAL(at(plan, "traffic.circulation.network.bytes"),
-                    at(report, "traffic.bytes_between_nodes_total"));
-    CU_ASSERT_EQUAL(bytes_of(plan), at(report, "traffic.bytes_sent_total"));
+    CU_ASSERT_EQUAL(attn_json_number(report, "mesh.share_ranks"), 2);
+    CU_ASSERT_EQUAL(attn_json_number(plan, "traffic.circulation.network.bytes"),
+                    attn_json_number(report, "traffic.bytes_between_nodes_total"));
+    CU_ASSERT_EQUAL(bytes_of(plan), attn_json_number(report, "traffic.bytes_sent_total"));
     json_decref(report);
     json_decref(plan);
     attn_cli_end();
@@ -136,8 +128,9 @@ static void a_hundred_thousand_ranks_are_planned_in_one_process(void) {
     plan = json_of(0, ATTN_ARGUMENTS("plan", "c.yaml", "--json", "--ranks", "100000", "--nodes",
                                      "1000", "--set", "sequence.length=16777216", "--set",
                                      "attention.heads=32", "--set", "attention.kv_heads=32"));
-    CU_ASSERT_EQUAL(at(plan, "choice.heads") * at(plan, "choice.sequence"), 100000);
-    CU_ASSERT(at(plan, "choice.predicted.total_sec") > 0);
+    CU_ASSERT_EQUAL(
+        attn_json_number(plan, "choice.heads") * attn_json_number(plan, "choice.sequence"), 100000);
+    CU_ASSERT(attn_json_number(plan, "choice.predicted.total_sec") > 0);
     CU_ASSERT(bytes_of(plan) > 0);
     json_decref(plan);
     attn_cli_end();
@@ -202,9 +195,9 @@ static void the_machine_file_counts(void) {
         0, ATTN_ARGUMENTS("plan", "c.yaml", "--json", "--set", "parallel.machine=slow.yaml"));
     fast = json_of(
         0, ATTN_ARGUMENTS("plan", "c.yaml", "--json", "--set", "parallel.machine=fast.yaml"));
-    CU_ASSERT_DOUBLE_EQUAL(
-        at(slow, "choice.predicted.compute_sec") / at(fast, "choice.predicted.compute_sec"), 10,
-        1e-6);
+    CU_ASSERT_DOUBLE_EQUAL(attn_json_number(slow, "choice.predicted.compute_sec") /
+                               attn_json_number(fast, "choice.predicted.compute_sec"),
+                           10, 1e-6);
     attn_command_run(&request, &result);
     CU_ASSERT_EQUAL(result.exit_status, 2);
     CU_ASSERT_EQUAL(attn_command_errors(&result, message, sizeof message), 1);
@@ -234,7 +227,7 @@ static void a_calibration_is_a_machine_file(void) {
                                 .limit_sec = 300}));
     plan =
         json_of(0, ATTN_ARGUMENTS("plan", "c.yaml", "--json", "--set", "parallel.machine=m.yaml"));
-    CU_ASSERT(at(plan, "choice.predicted.total_sec") > 0);
+    CU_ASSERT(attn_json_number(plan, "choice.predicted.total_sec") > 0);
     json_decref(plan);
     attn_cli_end();
 }

@@ -1,7 +1,6 @@
-/* The report of a run: its fields, whether its figures are those of the problem, and the
- * table on stdout. */
-#include <jansson.h>
-#include <math.h>
+/* The report of a run: its fields, and whether its figures are those of the problem. */
+#include "cli_report.h"
+
 #include <mpi.h> /* for OPEN_MPI */
 #include <stdio.h>
 #include <stdlib.h>
@@ -10,13 +9,14 @@
 #include "cli_files.h"
 #include "command.h"
 #include "harness.h"
+#include "json_reading.h"
 
-static const char quickstart[] = ATTN_SOURCE_DIR "/configs/quickstart.yaml";
-
-/* Runs and returns the report that is then at `path`; *out has stdout, to be freed. */
-static json_t *report_of(int ranks, const char *const *arguments, const char *path, char **out) {
-    const attn_command_request request = {
-        .ranks = ranks, .arguments = arguments, .folder = attn_cli_folder()};
+json_t *attn_cli_report_of(int ranks, const char *const *arguments, const char *const *environment,
+                           const char *path, char **out) {
+    const attn_command_request request = {.ranks = ranks,
+                                          .arguments = arguments,
+                                          .environment = environment,
+                                          .folder = attn_cli_folder()};
     attn_command_result result;
     json_t *report;
 
@@ -29,30 +29,6 @@ static json_t *report_of(int ranks, const char *const *arguments, const char *pa
     result.out = NULL;
     attn_command_free(&result);
     return report;
-}
-
-/* The value at "a.b.c"; NULL when there is none. */
-static const json_t *at(const json_t *report, const char *path) {
-    char name[64];
-
-    for (; report != NULL && *path != '\0'; path += *path == '.') {
-        snprintf(name, sizeof name, "%.*s", (int)strcspn(path, "."), path);
-        report = json_object_get(report, name);
-        path += strlen(name);
-    }
-    return report;
-}
-
-static double number_at(const json_t *report, const char *path) {
-    const json_t *value = at(report, path);
-
-    return json_is_number(value) ? json_number_value(value) : NAN;
-}
-
-static int text_at(const json_t *report, const char *path, const char *text) {
-    const char *value = json_string_value(at(report, path));
-
-    return value != NULL && strcmp(value, text) == 0;
 }
 
 /* --- fields --------------------------------------------------------------------------- */
@@ -90,7 +66,7 @@ static void expect_types(const json_t *report) {
     };
 
     for (size_t i = 0; i < sizeof fields / sizeof *fields; i++) {
-        const json_t *value = at(report, fields[i].path);
+        const json_t *value = attn_json_at(report, fields[i].path);
         int right = value != NULL && json_typeof(value) == fields[i].type;
 
         CU_ASSERT(right);
@@ -105,39 +81,39 @@ static void expect_phases(const json_t *report) {
     const double rounding = 1 + 1e-12;
 
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
-        const json_t *phase = json_object_get(at(report, "phases"), names[i]);
-        double least = number_at(phase, "min"), mean = number_at(phase, "mean");
-        double most = number_at(phase, "max");
+        const json_t *phase = json_object_get(attn_json_at(report, "phases"), names[i]);
+        double least = attn_json_number(phase, "min"), mean = attn_json_number(phase, "mean");
+        double most = attn_json_number(phase, "max");
 
         CU_ASSERT(least >= 0 && least <= mean * rounding && mean <= most * rounding);
-        CU_ASSERT(most <= number_at(report, "phases.total.max"));
+        CU_ASSERT(most <= attn_json_number(report, "phases.total.max"));
     }
-    CU_ASSERT(number_at(report, "phases.attend.max") > 0);
+    CU_ASSERT(attn_json_number(report, "phases.attend.max") > 0);
 }
 
 static void the_report_has_all_fields(void) {
     char *out;
-    json_t *report = report_of(4, ATTN_ARGUMENTS("run", quickstart, "--output-dir", "q"),
-                               "q/out/quickstart/report.json", &out);
+    json_t *report =
+        attn_cli_report_of(4, ATTN_ARGUMENTS("run", ATTN_QUICKSTART, "--output-dir", "q"), NULL,
+                           "q/out/quickstart/report.json", &out);
+    const char *kernel = json_string_value(attn_json_at(report, "kernel"));
 
     expect_types(report);
     expect_phases(report);
-    CU_ASSERT_EQUAL(number_at(report, "ranks"), 4);
-    CU_ASSERT_EQUAL(number_at(report, "mesh.heads"), 2);
-    CU_ASSERT_EQUAL(number_at(report, "mesh.sequence"), 2);
-    CU_ASSERT(text_at(report, "mesh.circulate", "ring"));
-    CU_ASSERT(text_at(report, "mesh.layout", "zigzag"));
-    CU_ASSERT_EQUAL(number_at(report, "threads"), 1);
-    CU_ASSERT_EQUAL(number_at(report, "verify.rows"), 64);
-    CU_ASSERT(number_at(report, "verify.max_error_over_rms") <= 4.0e-5);
-    CU_ASSERT(json_is_true(at(report, "verify.passed")));
-    CU_ASSERT(number_at(report, "memory.peak_rss_bytes_max") > 1 << 20);
+    CU_ASSERT_EQUAL(attn_json_number(report, "ranks"), 4);
+    CU_ASSERT_EQUAL(attn_json_number(report, "mesh.heads"), 2);
+    CU_ASSERT_EQUAL(attn_json_number(report, "mesh.sequence"), 2);
+    CU_ASSERT(attn_json_is_text(report, "mesh.circulate", "ring"));
+    CU_ASSERT(attn_json_is_text(report, "mesh.layout", "zigzag"));
+    CU_ASSERT_EQUAL(attn_json_number(report, "threads"), 1);
+    CU_ASSERT_EQUAL(attn_json_number(report, "verify.rows"), 64);
+    CU_ASSERT(attn_json_number(report, "verify.max_error_over_rms") <= 4.0e-5);
+    CU_ASSERT(json_is_true(attn_json_at(report, "verify.passed")));
+    CU_ASSERT(attn_json_number(report, "memory.peak_rss_bytes_max") > 1 << 20);
     /* What auto was resolved to is in the config. */
-    CU_ASSERT_EQUAL(number_at(report, "config.parallel.threads"), 1);
-    CU_ASSERT_EQUAL(number_at(report, "config.attention.scale"), 0.125);
-    CU_ASSERT(text_at(
-        report, "config.compute.kernel",
-        json_string_value(at(report, "kernel")) ? json_string_value(at(report, "kernel")) : ""));
+    CU_ASSERT_EQUAL(attn_json_number(report, "config.parallel.threads"), 1);
+    CU_ASSERT_EQUAL(attn_json_number(report, "config.attention.scale"), 0.125);
+    CU_ASSERT(kernel != NULL && attn_json_is_text(report, "config.compute.kernel", kernel));
     json_decref(report);
     free(out);
 }
@@ -155,14 +131,15 @@ static void the_quickstarts_figures_are_the_formulas(void) {
     double sent_bytes = (exchanged + circulated) * float_bytes;
     double flops = 2 * (dim + dim) * heads * rows * (rows + 1) / 2;
     char *out;
-    json_t *report = report_of(4, ATTN_ARGUMENTS("run", quickstart, "--output-dir", "q"),
-                               "q/out/quickstart/report.json", &out);
-    double rate = flops / number_at(report, "phases.attend.max") * 1e-9;
+    json_t *report =
+        attn_cli_report_of(4, ATTN_ARGUMENTS("run", ATTN_QUICKSTART, "--output-dir", "q"), NULL,
+                           "q/out/quickstart/report.json", &out);
+    double rate = flops / attn_json_number(report, "phases.attend.max") * 1e-9;
 
-    CU_ASSERT_EQUAL(number_at(report, "attention.flops"), flops);
-    CU_ASSERT_DOUBLE_EQUAL(number_at(report, "attention.gflops_per_sec"), rate, 1e-6 * rate);
-    CU_ASSERT_EQUAL(number_at(report, "traffic.bytes_sent_max"), sent_bytes);
-    CU_ASSERT_EQUAL(number_at(report, "traffic.bytes_sent_total"), 4 * sent_bytes);
+    CU_ASSERT_EQUAL(attn_json_number(report, "attention.flops"), flops);
+    CU_ASSERT_DOUBLE_EQUAL(attn_json_number(report, "attention.gflops_per_sec"), rate, 1e-6 * rate);
+    CU_ASSERT_EQUAL(attn_json_number(report, "traffic.bytes_sent_max"), sent_bytes);
+    CU_ASSERT_EQUAL(attn_json_number(report, "traffic.bytes_sent_total"), 4 * sent_bytes);
     json_decref(report);
     free(out);
 }
@@ -177,11 +154,11 @@ static void figures_without_a_mask_and_without_traffic(void) {
                         "sequence: {length: 33, kv_length: 70, batch: 2}\n"
                         "input: {synthetic: {tensors: qkv}}\n"
                         "output: {report: report.json}\n");
-    report = report_of(0, ATTN_ARGUMENTS("run", "qkv.yaml"), "report.json", &out);
-    CU_ASSERT_EQUAL(number_at(report, "attention.flops"),
+    report = attn_cli_report_of(0, ATTN_ARGUMENTS("run", "qkv.yaml"), NULL, "report.json", &out);
+    CU_ASSERT_EQUAL(attn_json_number(report, "attention.flops"),
                     2 * (dim + dim) * heads * queries * keys * batch);
-    CU_ASSERT_EQUAL(number_at(report, "traffic.bytes_sent_total"), 0);
-    CU_ASSERT(json_is_null(at(report, "verify"))); /* not asked for */
+    CU_ASSERT_EQUAL(attn_json_number(report, "traffic.bytes_sent_total"), 0);
+    CU_ASSERT(json_is_null(attn_json_at(report, "verify"))); /* not asked for */
     CU_ASSERT(strstr(out, "verify     not asked for") != NULL);
     json_decref(report);
     free(out);
@@ -200,9 +177,9 @@ static void figures_of_a_causal_mask_over_more_keys(void) {
                         "parallel: {share_nodes: false}\n"
                         "input: {synthetic: {tensors: qkv}}\n"
                         "output: {report: report.json}\n");
-    report = report_of(2, ATTN_ARGUMENTS("run", "causal.yaml"), "report.json", &out);
-    CU_ASSERT_EQUAL(number_at(report, "attention.flops"), 2 * (dim + dim) * heads * pairs);
-    CU_ASSERT(number_at(report, "traffic.bytes_sent_total") > 0);
+    report = attn_cli_report_of(2, ATTN_ARGUMENTS("run", "causal.yaml"), NULL, "report.json", &out);
+    CU_ASSERT_EQUAL(attn_json_number(report, "attention.flops"), 2 * (dim + dim) * heads * pairs);
+    CU_ASSERT(attn_json_number(report, "traffic.bytes_sent_total") > 0);
     json_decref(report);
     free(out);
 }
@@ -227,20 +204,21 @@ static void figures_of_a_mask_of_many_parts(void) {
                        "{'descr': '<i4', 'fortran_order': False, 'shape': (3,), }\n",
                        (const int32_t[]){70, 1, 29}, 12);
     attn_cli_write_text("parts.yaml", config);
-    report = report_of(3, ATTN_ARGUMENTS("run", "parts.yaml"), "report.json", &out);
-    CU_ASSERT_EQUAL(number_at(report, "attention.flops"),
+    report = attn_cli_report_of(3, ATTN_ARGUMENTS("run", "parts.yaml"), NULL, "report.json", &out);
+    CU_ASSERT_EQUAL(attn_json_number(report, "attention.flops"),
                     2 * (8 + 8) * 4 * (of_70 + of_1 + of_29 + cut));
-    CU_ASSERT(json_is_true(at(report, "verify.passed")));
+    CU_ASSERT(json_is_true(attn_json_at(report, "verify.passed")));
     CU_ASSERT(
         strstr(out, "mask causal, window [2, 0], first 1, 3 documents, 2 key lengths, fp32") !=
         NULL);
-    CU_ASSERT(text_at(report, "config.attention.mask.documents", attn_cli_path("documents.npy")));
+    CU_ASSERT(attn_json_is_text(report, "config.attention.mask.documents",
+                                attn_cli_path("documents.npy")));
     json_decref(report);
     free(out);
-    report = report_of(3,
-                       ATTN_ARGUMENTS("run", "report.json", "--set", "output.y=again.npy", "--set",
-                                      "output.report=again.json"),
-                       "again.json", &out);
+    report = attn_cli_report_of(3,
+                                ATTN_ARGUMENTS("run", "report.json", "--set", "output.y=again.npy",
+                                               "--set", "output.report=again.json"),
+                                NULL, "again.json", &out);
     CU_ASSERT(attn_cli_same_files(attn_cli_path("y.npy"), attn_cli_path("again.npy")));
     json_decref(report);
     free(out);
@@ -249,7 +227,7 @@ static void figures_of_a_mask_of_many_parts(void) {
 static void a_failed_verification_is_reported(void) {
     const attn_command_request request = {
         .ranks = 2,
-        .arguments = ATTN_ARGUMENTS("run", quickstart, "--output-dir", "failed", "--set",
+        .arguments = ATTN_ARGUMENTS("run", ATTN_QUICKSTART, "--output-dir", "failed", "--set",
                                     "parallel.sequence=1", "--set", "verify.tolerance=1.0e-12"),
         .folder = attn_cli_folder(),
     };
@@ -261,181 +239,12 @@ static void a_failed_verification_is_reported(void) {
     CU_ASSERT(strstr(result.out, "verify     FAILED") != NULL);
     CU_ASSERT_EQUAL(attn_cli_files_below(attn_cli_path("failed")), 1);
     report = json_load_file(attn_cli_path("failed/out/quickstart/report.json"), 0, NULL);
-    CU_ASSERT(json_is_false(at(report, "verify.passed")));
-    CU_ASSERT_EQUAL(number_at(report, "verify.tolerance"), 1.0e-12);
-    CU_ASSERT(number_at(report, "verify.max_error_over_rms") > 1.0e-12);
+    CU_ASSERT(json_is_false(attn_json_at(report, "verify.passed")));
+    CU_ASSERT_EQUAL(attn_json_number(report, "verify.tolerance"), 1.0e-12);
+    CU_ASSERT(attn_json_number(report, "verify.max_error_over_rms") > 1.0e-12);
     json_decref(report);
     attn_command_free(&result);
 }
-
-/* --- the table ----------------------------------------------------------------------------- */
-
-/* Characters of a line in UTF-8. */
-static int columns(const char *line) {
-    int count = 0;
-
-    for (; *line != '\n' && *line != '\0'; line++) count += (*line & 0xC0) != 0x80;
-    return count;
-}
-
-/* Paths are as long as they are; nothing else is wider than a terminal. */
-static void expect_narrow(const char *out) {
-    for (const char *line = out; *line != '\0'; line += *line == '\n') {
-        size_t bytes = strcspn(line, "\n");
-        char text[1024];
-
-        snprintf(text, sizeof text, "%.*s", (int)bytes, line);
-        if (strstr(text, ".yaml") == NULL && strstr(text, ".npy") == NULL &&
-            strstr(text, ".json") == NULL) {
-            CU_ASSERT(columns(line) <= 80);
-            if (columns(line) > 80) fprintf(stderr, "\nwider than 80 columns: %s\n", text);
-        }
-        line += bytes;
-    }
-}
-
-static void the_table_fits_a_terminal(void) {
-    static const char *const wanted[] = {
-        "problem    N 1024, B 1, H 4, H_kv 4, d_k 64, d_v 64, d_model 256",
-        "mesh       4 ranks = 2 head groups x 2 sequence shards, ring, zigzag",
-        "imbalance 1.0000: pairs of the busiest shard over their mean",
-        "0     0-255                    0-255, 768-1023          0-1       0-1\n",
-        "2     256-511                  256-767                  0-1       0-1\n",
-        "attention  0.537 GFLOP, ",
-        "traffic    1.0 MiB sent by a rank at most, 4.0 MiB in all",
-        "verify     passed: 64 rows in fp64",
-        "y.npy",
-        "lse.npy",
-        "report.json",
-    };
-    char *out;
-
-    json_decref(report_of(4, ATTN_ARGUMENTS("run", quickstart, "--output-dir", "q"),
-                          "q/out/quickstart/report.json", &out));
-    for (size_t i = 0; i < sizeof wanted / sizeof *wanted; i++)
-        CU_ASSERT(strstr(out, wanted[i]) != NULL);
-    expect_narrow(out);
-    free(out);
-
-    attn_cli_write_text("wide.yaml",
-                        "attention: {heads: 24, kv_heads: 12, head_dim: 10, mask: causal}\n"
-                        "sequence: {length: 300, kv_length: 1000, batch: 10}\n"
-                        "input: {synthetic: {tensors: qkv}}\n"
-                        "output: {report: report.json}\n"
-                        "verify: {rows: 4}\n");
-    json_decref(report_of(8, ATTN_ARGUMENTS("run", "wide.yaml"), "report.json", &out));
-    CU_ASSERT(strstr(out, "RoPE") == NULL && strstr(out, "norm") == NULL);
-    expect_narrow(out);
-    free(out);
-
-    /* More runs than a line has room for. */
-    attn_cli_write_text("striped.yaml",
-                        "attention: {heads: 1, head_dim: 2, mask: causal}\n"
-                        "parallel: {layout: striped, sequence: 2}\n"
-                        "sequence: {length: 8192}\n"
-                        "input: {synthetic: {tensors: qkv}}\n"
-                        "output: {report: report.json}\n");
-    json_decref(report_of(2, ATTN_ARGUMENTS("run", "striped.yaml"), "report.json", &out));
-    CU_ASSERT(
-        strstr(out, "0     0-511, 1024-1535, +6     0-511, 1024-1535, +6     0         0\n") !=
-        NULL);
-    expect_narrow(out);
-    free(out);
-
-    attn_cli_write_text(
-        "turned.yaml",
-        "attention: {heads: 24, kv_heads: 12, mask: causal, qk_norm: {}, rope: {dim: "
-        "30, theta: 1.25e+6, pairing: interleaved, scaling: {kind: linear, factor: "
-        "2.5}}}\n"
-        "sequence: {length: 100, kv_length: 120, batch: 10}\n"
-        "input: {synthetic: {d_model: 768, d_memory: 100}}\n"
-        "output: {report: report.json}\n");
-    json_decref(report_of(2, ATTN_ARGUMENTS("run", "turned.yaml"), "report.json", &out));
-    CU_ASSERT(strstr(out, "keys and values from a memory, d_memory 100\n") != NULL);
-    CU_ASSERT(strstr(out, "QK-norm, eps 1e-06\n") != NULL);
-    CU_ASSERT(strstr(out, "RoPE, theta 1.25e+06, dim 30, interleaved, linear by 2.5\n") != NULL);
-    expect_narrow(out);
-    free(out);
-}
-
-/* --- nodes ---------------------------------------------------------------------------------- */
-
-/* Four shards without a mask: all need all. */
-static json_t *report_of_nodes(const char *const *environment, char **out) {
-    const attn_command_request request = {
-        .ranks = 4,
-        .arguments = ATTN_ARGUMENTS("run", "nodes.yaml"),
-        .environment = environment,
-        .folder = attn_cli_folder(),
-    };
-    attn_command_result result;
-    json_t *report;
-
-    attn_cli_write_text("nodes.yaml",
-                        "attention: {heads: 2, head_dim: 16}\n"
-                        "sequence: {length: 1024}\n"
-                        "parallel: {heads: 1, circulate: gather}\n"
-                        "input: {synthetic: {tensors: qkv}}\n"
-                        "output: {report: report.json}\n");
-    attn_command_run(&request, &result);
-    CU_ASSERT_EQUAL(result.exit_status, 0);
-    if (result.exit_status != 0) fprintf(stderr, "\n%s\n", result.err);
-    report = json_load_file(attn_cli_path("report.json"), JSON_REJECT_DUPLICATES, NULL);
-    *out = result.out;
-    result.out = NULL;
-    attn_command_free(&result);
-    return report;
-}
-
-/* Of each shard a node gets one copy. */
-static void what_a_node_shares_is_reported(void) {
-    static const struct {
-        const char *environment, *line;
-        int ranks, copies;
-    } cases[] = {
-        {"ATTNSPAN_NODE_RANKS=4", "up to 4 ranks of a node share one copy of keys and values", 4,
-         0},
-        {"ATTNSPAN_NODE_RANKS=3", "up to 3 ranks of a node share one copy of keys and values", 3,
-         1},
-        {"ATTNSPAN_NODE_RANKS=2", "up to 2 ranks of a node share one copy of keys and values", 2,
-         1},
-        {"ATTNSPAN_NODE_RANKS=1", "K/V are not shared: no node has two ranks with the same heads",
-         1, 3},
-    };
-    const double shard_bytes = 256 * 2 * (16 + 16) * 4;
-
-    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        char *out;
-        json_t *report = report_of_nodes(ATTN_ARGUMENTS(cases[i].environment), &out);
-
-        CU_ASSERT(strstr(out, cases[i].line) != NULL);
-        CU_ASSERT_EQUAL(number_at(report, "mesh.share_ranks"), cases[i].ranks);
-        CU_ASSERT_EQUAL(json_is_true(at(report, "config.parallel.share_nodes")),
-                        cases[i].ranks > 1);
-        CU_ASSERT_EQUAL(text_at(report, "mesh.share_reason", ""), cases[i].ranks > 1);
-        CU_ASSERT_EQUAL(number_at(report, "traffic.bytes_between_nodes_total"),
-                        4 * cases[i].copies * shard_bytes);
-        CU_ASSERT_EQUAL(number_at(report, "traffic.bytes_sent_total"),
-                        4 * cases[i].copies * shard_bytes);
-        expect_narrow(out);
-        json_decref(report);
-        free(out);
-    }
-}
-
-#ifdef OPEN_MPI
-/* Its windows for ranks of one node come from one component. */
-static void an_mpi_without_windows_is_reported(void) {
-    char *out;
-    json_t *report = report_of_nodes(ATTN_ARGUMENTS("OMPI_MCA_osc=^sm"), &out);
-
-    CU_ASSERT(strstr(out, "K/V are not shared: this MPI makes no shared-memory windows") != NULL);
-    CU_ASSERT_EQUAL(number_at(report, "mesh.share_ranks"), 1);
-    CU_ASSERT(text_at(report, "mesh.share_reason", "this MPI makes no shared-memory windows"));
-    json_decref(report);
-    free(out);
-}
-#endif
 
 int main(void) {
     static const attn_test tests[] = {
@@ -445,10 +254,10 @@ int main(void) {
         {"figures of a causal mask over more keys", figures_of_a_causal_mask_over_more_keys},
         {"figures of a mask of many parts", figures_of_a_mask_of_many_parts},
         {"a failed verification is reported", a_failed_verification_is_reported},
-        {"the table fits a terminal", the_table_fits_a_terminal},
-        {"what a node shares is reported", what_a_node_shares_is_reported},
+        {"the table fits a terminal", attn_test_the_table_fits_a_terminal},
+        {"what a node shares is reported", attn_test_what_a_node_shares_is_reported},
 #ifdef OPEN_MPI
-        {"an MPI without windows is reported", an_mpi_without_windows_is_reported},
+        {"an MPI without windows is reported", attn_test_an_mpi_without_windows_is_reported},
 #endif
     };
     int failed;
