@@ -91,6 +91,10 @@ void attn_arrays_destroy(attn_arrays *a) {
     free(a->lse.data);
 }
 
+static size_t part_bytes(const attn_array *whole, attn_row_list rows) {
+    return (size_t)(whole->outer * rows.count * whole->width) * sizeof(float);
+}
+
 float *attn_array_part(const attn_array *whole, attn_row_list rows) {
     float *part, *next;
 
@@ -107,10 +111,16 @@ float *attn_array_part(const attn_array *whole, attn_row_list rows) {
     return part;
 }
 
+float *attn_array_unwritten_part(const attn_array *whole, attn_row_list rows) {
+    float *part = attn_array_part(whole, rows);
+
+    memset(part, 0xff, part_bytes(whole, rows));
+    return part;
+}
+
 int attn_array_has_part(const attn_array *whole, attn_row_list rows, const float *part) {
     float *expected = attn_array_part(whole, rows);
-    size_t elems = (size_t)(whole->outer * rows.count * whole->width);
-    int same = memcmp(part, expected, elems * sizeof *part) == 0;
+    int same = memcmp(part, expected, part_bytes(whole, rows)) == 0;
 
     free(expected);
     return same;

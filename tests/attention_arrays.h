@@ -35,6 +35,9 @@ int64_t attn_array_elems(const attn_array *array);
 /* [outer][rows.count][width], which the caller frees; NULL of what the problem does not have. */
 float *attn_array_part(const attn_array *whole, attn_row_list rows);
 
+/* The same, all NaN: where nothing is written to it, that shows. */
+float *attn_array_unwritten_part(const attn_array *whole, attn_row_list rows);
+
 /* Whether `part` has the bits of these rows. */
 int attn_array_has_part(const attn_array *whole, attn_row_list rows, const float *part);
 

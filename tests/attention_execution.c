@@ -30,8 +30,8 @@ void attn_execution_run(attn_plan *plan, const attn_arrays *a, float **y, float 
     float *own_lse = NULL;
 
     give_bias(plan, &a->bias);
-    *y = attn_array_part(&a->y, rows);
-    if (lse != NULL) own_lse = *lse = attn_array_part(&a->lse, rows);
+    *y = attn_array_unwritten_part(&a->y, rows);
+    if (lse != NULL) own_lse = *lse = attn_array_unwritten_part(&a->lse, rows);
     if (a->x.data != NULL) {
         float *x = attn_array_part(&a->x, rows), *memory = attn_array_part(&a->memory, keys);
 
