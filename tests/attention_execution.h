@@ -26,9 +26,13 @@ int attn_execution_is_my_turn(size_t turn);
 void attn_execution_for_all(const attn_problem *problem, attn_storage storage, const char *kernel,
                             size_t turn, attn_arrays *arrays);
 
-/* Asserts that all ranks with these options have the bits of `arrays`, and send what was told; or
- * that a bias which would have to travel is refused. Collective. */
+/* Asserts that all ranks with these options have the bits of `arrays`, and send what was told.
+ * Collective. */
 void attn_execution_check_mesh(const attn_problem *problem, const attn_arrays *arrays,
                                const attn_options *options);
+
+/* The same, or that it is refused where a bias would have to travel. Collective. */
+void attn_execution_check_way(const attn_problem *problem, const attn_arrays *arrays,
+                              const attn_options *options);
 
 #endif

@@ -40,7 +40,7 @@ static void check_layouts(const attn_problem *p, const attn_arrays *a, attn_opti
     for (size_t i = turn; i < turn + count; i++) {
         options.layout = attn_case_layouts[i % ATTN_CASE_LAYOUTS];
         options.threads = 1 + (int32_t)(i % 2);
-        attn_execution_check_mesh(p, a, &options);
+        attn_execution_check_way(p, a, &options);
     }
 }
 

@@ -59,7 +59,7 @@ static void check_meshes(const attn_case *which, const attn_kernel *kernel, size
                                 .with_lse = 1,
                                 .threads = 1 + heads % 2};
 
-        if (ranks % heads == 0) attn_execution_check_mesh(&which->problem, &a, &options);
+        if (ranks % heads == 0) attn_execution_check_way(&which->problem, &a, &options);
     }
     attn_arrays_destroy(&a);
 }
