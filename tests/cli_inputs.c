@@ -215,11 +215,11 @@ static double largest_error(const shapes *s, const float *q, const float *k, con
                                 v + kv_head * s->kv_length * s->value_dim, at % s->length, row_out);
 
         for (int64_t c = 0; c < s->value_dim; c++)
-            most = fmax(most, fabs((double)out[at * s->value_dim + c] - row_out[c]));
+            most = attn_larger_error(most, fabs((double)out[at * s->value_dim + c] - row_out[c]));
         if (isinf(row_lse))
-            most = fmax(most, (double)lse[at] == row_lse ? 0 : 1);
+            most = attn_larger_error(most, (double)lse[at] == row_lse ? 0 : 1);
         else
-            most = fmax(most, fabs((double)lse[at] - row_lse));
+            most = attn_larger_error(most, fabs((double)lse[at] - row_lse));
     }
     return most;
 }
@@ -334,7 +334,8 @@ static void a_batch_of_a_layer_is_its_items(void) {
         alone = attn_cli_read_floats(attn_cli_path("item/y.npy"), &dims, shape, &elems);
         CU_ASSERT(alone != NULL && dims == 2 && elems == ELEMS);
         for (int i = 0; i < ELEMS && alone != NULL; i++)
-            most = fmax(most, fabs((double)alone[i] - (double)whole[item * ELEMS + i]));
+            most =
+                attn_larger_error(most, fabs((double)alone[i] - (double)whole[item * ELEMS + i]));
         CU_ASSERT(most < 1e-5);
         free(alone);
     }

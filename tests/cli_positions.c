@@ -52,7 +52,7 @@ static double error_over_rms(const char *expected_reference) {
 
     CU_ASSERT(y != NULL && expected != NULL && elems == expected_elems && elems > 0);
     for (int64_t i = 0; y != NULL && expected != NULL && i < elems && i < expected_elems; i++) {
-        most = fmax(most, fabs((double)y[i] - (double)expected[i]));
+        most = attn_larger_error(most, fabs((double)y[i] - (double)expected[i]));
         squares += (double)expected[i] * (double)expected[i];
     }
     free(expected);

@@ -107,7 +107,7 @@ static void the_quickstart_computes_the_sample(void) {
     CU_ASSERT(elems > 0);
     for (int64_t i = 0; i < elems; i++) {
         double error = (double)actual[i] - (double)expected[i];
-        most = fmax(most, fabs(error));
+        most = attn_larger_error(most, fabs(error));
         error_squares += error * error;
         squares += (double)expected[i] * (double)expected[i];
     }
@@ -121,8 +121,8 @@ static void the_quickstart_computes_the_sample(void) {
                       ATTN_SOURCE_DIR "/sample/expected_lse.npy", &actual, &expected);
     CU_ASSERT(elems > 0);
     for (int64_t i = 0; i < elems; i++)
-        most_lse = fmax(most_lse, fabs((double)actual[i] - (double)expected[i]) /
-                                      fmax(1, fabs((double)expected[i])));
+        most_lse = attn_larger_error(most_lse, fabs((double)actual[i] - (double)expected[i]) /
+                                                   fmax(1, fabs((double)expected[i])));
     CU_ASSERT(most_lse <= lse_allowed);
     free(actual);
     free(expected);

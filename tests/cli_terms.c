@@ -60,7 +60,7 @@ static double error_over_rms(const char *output, const char *expected_name) {
          i++) {
         const double error = fabs((double)actual[i] - (double)expected[i]);
 
-        if (!(error <= most)) most = error;
+        most = attn_larger_error(most, error);
         squares += (double)expected[i] * (double)expected[i];
     }
     free(expected);

@@ -1,6 +1,7 @@
 #include "harness.h"
 
 #include <CUnit/Basic.h>
+#include <math.h>
 #include <stdio.h>
 
 int attn_test_main(const char *suite, const attn_test *tests, size_t count) {
@@ -18,4 +19,8 @@ int attn_test_main(const char *suite, const attn_test *tests, size_t count) {
     }
     CU_cleanup_registry();
     return failures != 0;
+}
+
+double attn_larger_error(double error, double other) {
+    return isnan(error) || error >= other ? error : other;
 }

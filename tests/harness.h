@@ -31,6 +31,9 @@ int attn_test_main(const char *suite, const attn_test *tests, size_t count);
 int attn_test_main_mpi(int *argc, char ***argv, const char *suite, const attn_test *tests,
                        size_t count);
 
+/* Of errors, which are not negative: NaN is the largest of all, which neither `>` nor fmax says. */
+double attn_larger_error(double error, double other);
+
 #define ATTN_TEST_COUNT(tests) (sizeof(tests) / sizeof *(tests))
 
 #endif

@@ -99,18 +99,13 @@ typedef struct errors {
     double squares;  /* of what is wanted, summed */
 } errors;
 
-/* NaN is the largest error of all. */
-static double larger(double worst, double error) {
-    return isnan(worst) || error <= worst ? worst : error;
-}
-
 static void compare_row(int32_t value_dim, const float *out, float lse, const double *wanted,
                         double wanted_lse, errors *found) {
     for (int32_t c = 0; c < value_dim; c++) {
-        found->out = larger(found->out, fabs(out[c] - wanted[c]));
+        found->out = attn_larger_error(found->out, fabs(out[c] - wanted[c]));
         found->squares += wanted[c] * wanted[c];
     }
-    found->lse = larger(found->lse, fabs(lse - wanted_lse) / (1 + fabs(wanted_lse)));
+    found->lse = attn_larger_error(found->lse, fabs(lse - wanted_lse) / (1 + fabs(wanted_lse)));
     found->rows++;
 }
 
