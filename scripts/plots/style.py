@@ -119,18 +119,27 @@ def logarithmic_ranks(axes, ranks, label="ranks"):
 
 
 # Of each decade, from close to apart.
-DIGITS = (*([1 + k / of for k in range(9 * of)]
-            for of in (100, 50, 20, 10, 5, 2)),
-          (1, 1.2, 1.5, 2, 2.5, 3, 4, 5, 6, 7, 8, 9),
-          (1, 1.5, 2, 2.5, 3, 4, 5, 6, 8), (1, 1.5, 2, 3, 5, 7), (1, 2, 5),
-          (1, 3), (1,))
+DIGITS = ((1, 1.2, 1.5, 2, 2.5, 3, 4, 5, 6, 7, 8, 9), (1, 1.5, 2, 3, 5, 7),
+          (1, 2, 5), (1, 3), (1,))
+
+
+def steps(least, most, count):
+    """At most `count` multiples of a round step."""
+    power = math.floor(math.log10((most - least) / count))
+    for step in (digit * 10.0 ** (power + more) for more in range(3)
+                 for digit in (1, 2, 2.5, 5)):
+        first, last = math.ceil(least / step), math.floor(most / step)
+        if last - first < count:
+            return [number * step for number in range(first, last + 1)]
+    return []
 
 
 def decade_ticks(axis, least, most, count=7):
     """A logarithmic axis: as many ticks as there can be up to `count`, on round
     numbers; on decades alone, or every second, third … where there are many."""
     low, high = math.floor(math.log10(least)), math.ceil(math.log10(most))
-    for digits in DIGITS:
+    places = steps(least, most, count) if most < 4 * least else []
+    for digits in () if places else DIGITS:
         places = [digit * 10.0 ** power for power in range(low, high + 1)
                   for digit in digits
                   if least <= digit * 10.0 ** power <= most]
