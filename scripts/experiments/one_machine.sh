@@ -5,7 +5,7 @@
 #
 #   --million    also one million tokens, which takes minutes
 #
-# Everything goes to out/experiments/. About 8 minutes on two cores; nothing else should run.
+# Everything goes to out/experiments/. 8 to 11 minutes on two cores; nothing else should run.
 # Sweeps that were ended go on where they stopped; remove the folder to begin anew.
 set -euo pipefail
 
