@@ -66,8 +66,7 @@ static attn_status find_rows(const attn_calibrator *self, attn_storage storage, 
 
     *rows = MOST;
     if (attn_calibrate_run(self, &probe, storage, &median) != ATTN_OK) return self->error->status;
-    while (*rows > LEAST && median.compute_sec * (double)(*rows / PROBE * (*rows / PROBE)) > 1)
-        *rows /= 2;
+    while (*rows > LEAST && median.compute_sec * pow((double)*rows / PROBE, 2) > 1) *rows /= 2;
     return ATTN_OK;
 }
 

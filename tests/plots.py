@@ -402,7 +402,7 @@ for power in range(160):
         text = self.page()
         self.assertEqual(text.count("<svg"), len(FIGURES) - 1)
         self.assertIn("Not drawn: Predicted against measured: no sample has "
-                      "predicted_sec.", text)
+                      "predicted_sec: there was no parallel.machine.", text)
         for svg in re.findall(r"<svg.*?</svg>", text, re.DOTALL):
             xml.etree.ElementTree.fromstring(svg)
 
